@@ -1,0 +1,68 @@
+/* The only file that knows libsodium. */
+#include "base/crypto.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+void crypto_init(void)
+{
+	if (sodium_init() < 0) {
+		fputs("libsodium cannot start: no source of random bytes\n", stderr);
+		abort();
+	}
+}
+
+void crypto_random(void *out, size_t n)
+{
+	randombytes_buf(out, n);
+}
+
+uint32_t crypto_random_below(uint32_t bound)
+{
+	return randombytes_uniform(bound);
+}
+
+void crypto_mac(struct str key, const struct str *parts, size_t n_parts, unsigned char out[CRYPTO_MAC_BYTES])
+{
+	crypto_auth_hmacsha256_state state;
+
+	crypto_auth_hmacsha256_init(&state, (const unsigned char *)key.p, key.len);
+	for (size_t i = 0; i < n_parts; i++) {
+		uint64_t len = parts[i].len;
+
+		crypto_auth_hmacsha256_update(&state, (const unsigned char *)&len, sizeof(len));
+		crypto_auth_hmacsha256_update(&state, (const unsigned char *)parts[i].p, len);
+	}
+	crypto_auth_hmacsha256_final(&state, out);
+}
+
+void crypto_sha256_hex(struct str data, char out[2 * CRYPTO_HASH_BYTES + 1])
+{
+	unsigned char hash[CRYPTO_HASH_BYTES];
+
+	crypto_hash_sha256(hash, (const unsigned char *)data.p, data.len);
+	sodium_bin2hex(out, 2 * CRYPTO_HASH_BYTES + 1, hash, sizeof(hash));
+}
+
+bool crypto_equal(const void *a, const void *b, size_t n)
+{
+	return sodium_memcmp(a, b, n) == 0;
+}
+
+size_t crypto_base64_size(size_t n)
+{
+	return sodium_base64_encoded_len(n, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+}
+
+void crypto_base64(const void *bytes, size_t n, char *out)
+{
+	sodium_bin2base64(out, crypto_base64_size(n), bytes, n, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+}
+
+bool crypto_from_base64(struct str s, void *out, size_t n)
+{
+	size_t decoded;
+
+	return sodium_base642bin(out, n, s.p, s.len, NULL, &decoded, NULL, sodium_base64_VARIANT_URLSAFE_NO_PADDING) == 0 && decoded == n;
+}

@@ -1,0 +1,23 @@
+/* The error table. */
+#include "base/err.h"
+
+static const struct err_info table[N_ERRS] = {
+	[ERR_NONE] = {"SUCCESS", 200, "OK"},
+#define X(name, status, code, sentence) [ERR_##name] = {code, status, sentence},
+	ERR_TABLE(X)
+#undef X
+};
+
+const struct err_info *err_info(int err)
+{
+	if (err < 0)
+		err = -err;
+	return &table[err < N_ERRS ? err : ERR_INTERNAL];
+}
+
+bool err_retryable(int err)
+{
+	int status = err_info(err)->status;
+
+	return status == 429 || status >= 502;
+}

@@ -1,0 +1,49 @@
+/* Every way a request can be refused: one table gives HTTP status, public code and sentence. Functions return -ERR_*. */
+#pragma once
+#include <stdbool.h>
+
+/*  name                  status  public code                 sentence  */
+#define ERR_TABLE(X)                                                                                                   \
+	X(VALIDATION,          400, "VALIDATION_ERROR",         "The request is not valid.")                            \
+	X(MALFORMED_JSON,      400, "MALFORMED_JSON",           "The body is not valid JSON.")                          \
+	X(AUTH_REQUIRED,       401, "AUTHENTICATION_REQUIRED",  "Please log in first.")                                 \
+	X(TOKEN_INVALID,       401, "TOKEN_INVALID",            "The token is not valid.")                              \
+	X(FORBIDDEN,           403, "FORBIDDEN",                "You may not do this.")                                 \
+	X(ROUTE_NOT_FOUND,     404, "ROUTE_NOT_FOUND",          "There is nothing at this address.")                    \
+	X(AGENT_NOT_FOUND,     404, "AGENT_NOT_FOUND",          "There is no active agent with this id.")               \
+	X(SESSION_NOT_FOUND,   404, "SESSION_NOT_FOUND",        "There is no such session.")                            \
+	X(MESSAGE_NOT_FOUND,   404, "MESSAGE_NOT_FOUND",        "There is no such message.")                            \
+	X(METHOD_NOT_ALLOWED,  405, "METHOD_NOT_ALLOWED",       "This address does not take this method.")              \
+	X(REQUEST_TIMEOUT,     408, "REQUEST_TIMEOUT",          "The request took too long to arrive.")                 \
+	X(CONFLICT,            409, "CONFLICT",                 "This conflicts with what is already there.")           \
+	X(TOO_LARGE,           413, "PAYLOAD_TOO_LARGE",        "The body is too large.")                               \
+	X(MEDIA_TYPE,          415, "UNSUPPORTED_MEDIA_TYPE",   "The body must be application/json.")                   \
+	X(INTERNAL,            500, "INTERNAL",                 "Something went wrong on our side.")                    \
+	X(UPSTREAM,            502, "UPSTREAM_ERROR",           "The model's provider failed.")                         \
+	X(UPSTREAM_AUTH,       502, "UPSTREAM_AUTH",            "The model's provider refused our key; please tell the operator.") \
+	X(UPSTREAM_LIMIT,      429, "UPSTREAM_RATE_LIMITED",    "The model's provider asks us to slow down.")           \
+	X(DB_UNAVAILABLE,      503, "DB_UNAVAILABLE",           "The database cannot be reached at the moment.")        \
+	X(OVERLOADED,          503, "OVERLOADED",               "Too much is going on at the moment.")                  \
+	X(DRAINING,            503, "DRAINING",                 "This server is about to restart.")                     \
+	X(UPSTREAM_TIMEOUT,    504, "UPSTREAM_TIMEOUT",         "The model's provider took too long.")                  \
+	/* below: never sent to people, only between our own parts */                                                  \
+	X(CANCELLED,           499, "CANCELLED",                "The request was cancelled.")
+
+enum err {
+	ERR_NONE,
+#define X(name, status, code, sentence) ERR_##name,
+	ERR_TABLE(X)
+#undef X
+	N_ERRS
+};
+
+struct err_info {
+	const char *code;
+	int status;
+	const char *sentence;
+};
+
+/* Takes either sign; anything unknown is ERR_INTERNAL. */
+const struct err_info *err_info(int err);
+/* Trying the same again later can help. */
+bool err_retryable(int err);

@@ -1,0 +1,19 @@
+noinst_LIBRARIES += libbase.a
+libbase_a_CPPFLAGS = $(AM_CPPFLAGS) $(UV_CFLAGS) $(SODIUM_CFLAGS) $(JSON_CFLAGS)
+libbase_a_SOURCES = \
+	base/arena.c base/arena.h \
+	base/backoff.c base/backoff.h \
+	base/buf.c base/buf.h \
+	base/clock.c base/clock.h \
+	base/conf.c base/conf.h \
+	base/crypto.c base/crypto.h \
+	base/err.c base/err.h \
+	base/json.c base/json_write.c base/json.h \
+	base/list.h \
+	base/log.c base/log.h \
+	base/loop.c base/loop.h \
+	base/mem.c base/mem.h \
+	base/op.h \
+	base/process.c base/process.h \
+	base/str.c base/str.h \
+	base/uuid.c base/uuid.h

@@ -1,0 +1,266 @@
+/* The event loop over libuv. Handles live on the heap and are freed by libuv's close callback, so that the structs that hold
+ * them may go away at once. */
+#include "base/loop.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <uv.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+enum { MAX_SIGNALS = 8 };
+
+struct on_signal {
+	uv_signal_t handle;
+	void (*fn)(void *arg, int signum);
+	void *arg;
+};
+
+struct loop {
+	uv_loop_t uv;
+	uv_prepare_t before_poll;
+	uv_check_t after_poll;
+	uv_idle_t keep_turning; /* active while something is deferred, so that poll does not wait */
+	struct list deferred;
+	struct on_signal signals[MAX_SIGNALS];
+	size_t n_signals;
+	struct loop_lag lag;
+	uint64_t turn_began_us, idle_before_us;
+	const char *slowest;
+	uint64_t slowest_us;
+};
+
+static void on_idle(uv_idle_t *h)
+{
+	(void)h;
+}
+
+static void run_deferred(struct loop *loop)
+{
+	struct list batch, *node;
+
+	list_init(&batch);
+	list_move_all(&batch, &loop->deferred);
+	while ((node = list_pop(&batch))) {
+		struct defer *d = CONTAINER_OF(node, struct defer, node);
+
+		d->fn(d);
+	}
+	if (list_empty(&loop->deferred))
+		uv_idle_stop(&loop->keep_turning);
+	else
+		uv_idle_start(&loop->keep_turning, on_idle);
+}
+
+/* A turn reaches from one poll to the next; the time spent waiting in poll does not count. */
+static void measure_turn(struct loop *loop)
+{
+	uint64_t now_us = clock_mono_us(), idle_us = uv_metrics_idle_time(&loop->uv) / 1000;
+	uint64_t wall_us = now_us - loop->turn_began_us, waited_us = idle_us - loop->idle_before_us;
+	uint64_t busy_us = wall_us > waited_us ? wall_us - waited_us : 0;
+
+	if (loop->turn_began_us) {
+		loop->lag.n_turns++;
+		loop->lag.total_busy_us += busy_us;
+		if (busy_us > loop->lag.max_us)
+			loop->lag.max_us = busy_us;
+		if (busy_us > LOOP_SLOW_US) {
+			loop->lag.n_slow++;
+			log_warn(NULL, "loop_slow", "took_us", busy_us, "activity", loop->slowest ? loop->slowest : "unknown", "activity_us",
+				 loop->slowest_us);
+		}
+	}
+	loop->turn_began_us = now_us;
+	loop->idle_before_us = idle_us;
+	loop->slowest = NULL;
+	loop->slowest_us = 0;
+}
+
+static void on_before_poll(uv_prepare_t *h)
+{
+	struct loop *loop = h->data;
+
+	run_deferred(loop);
+	measure_turn(loop);
+}
+
+static void on_after_poll(uv_check_t *h)
+{
+	run_deferred(h->data);
+}
+
+struct loop *loop_new(void)
+{
+	struct loop *loop = mem_alloc(sizeof(*loop));
+
+	if (uv_loop_init(&loop->uv) != 0 || uv_loop_configure(&loop->uv, UV_METRICS_IDLE_TIME) != 0)
+		abort();
+	list_init(&loop->deferred);
+	uv_prepare_init(&loop->uv, &loop->before_poll);
+	uv_check_init(&loop->uv, &loop->after_poll);
+	uv_idle_init(&loop->uv, &loop->keep_turning);
+	loop->before_poll.data = loop->after_poll.data = loop;
+	uv_prepare_start(&loop->before_poll, on_before_poll);
+	uv_check_start(&loop->after_poll, on_after_poll);
+	return loop;
+}
+
+void loop_free(struct loop *loop)
+{
+	uv_close((uv_handle_t *)&loop->before_poll, NULL);
+	uv_close((uv_handle_t *)&loop->after_poll, NULL);
+	uv_close((uv_handle_t *)&loop->keep_turning, NULL);
+	for (size_t i = 0; i < loop->n_signals; i++)
+		uv_close((uv_handle_t *)&loop->signals[i].handle, NULL);
+	uv_run(&loop->uv, UV_RUN_DEFAULT);
+	if (uv_loop_close(&loop->uv) != 0)
+		log_error(NULL, "loop_still_in_use");
+	else
+		free(loop);
+}
+
+void loop_run(struct loop *loop)
+{
+	uv_run(&loop->uv, UV_RUN_DEFAULT);
+}
+
+void loop_stop(struct loop *loop)
+{
+	uv_stop(&loop->uv);
+}
+
+void loop_turn(struct loop *loop, bool wait)
+{
+	uv_run(&loop->uv, wait ? UV_RUN_ONCE : UV_RUN_NOWAIT);
+}
+
+struct uv_loop_s *loop_uv(struct loop *loop)
+{
+	return &loop->uv;
+}
+
+void loop_defer(struct loop *loop, struct defer *d, void (*fn)(struct defer *d))
+{
+	if (defer_waiting(d))
+		return;
+	d->fn = fn;
+	list_push(&loop->deferred, &d->node);
+}
+
+void defer_cancel(struct defer *d)
+{
+	list_remove(&d->node);
+}
+
+static void free_handle(uv_handle_t *h)
+{
+	free(h);
+}
+
+static void on_timer(uv_timer_t *h)
+{
+	struct timer *t = h->data;
+
+	t->fn(t->arg);
+}
+
+void timer_init(struct timer *t, struct loop *loop, void (*fn)(void *arg), void *arg)
+{
+	*t = (struct timer){fn, arg, mem_alloc(sizeof(uv_timer_t))};
+	uv_timer_init(&loop->uv, t->h);
+	t->h->data = t;
+}
+
+void timer_start(struct timer *t, uint64_t delay_ms)
+{
+	uv_update_time(t->h->loop); /* a long turn must not shorten the wait */
+	uv_timer_start(t->h, on_timer, delay_ms, 0);
+}
+
+void timer_stop(struct timer *t)
+{
+	if (t->h)
+		uv_timer_stop(t->h);
+}
+
+void timer_fini(struct timer *t)
+{
+	if (t->h)
+		uv_close((uv_handle_t *)t->h, free_handle);
+	t->h = NULL;
+}
+
+static void on_poll(uv_poll_t *h, int status, int events)
+{
+	struct watch *w = h->data;
+
+	if (status < 0) { /* libuv has stopped watching; the error shows itself to whoever reads or writes now */
+		int armed = w->events;
+
+		w->events = 0;
+		w->fn(w->arg, armed);
+		return;
+	}
+	w->fn(w->arg, (events & UV_READABLE ? WATCH_READ : 0) | (events & UV_WRITABLE ? WATCH_WRITE : 0));
+}
+
+void watch_init(struct watch *w, struct loop *loop, int fd, void (*fn)(void *arg, int events), void *arg)
+{
+	*w = (struct watch){fn, arg, mem_alloc(sizeof(uv_poll_t)), 0};
+	if (uv_poll_init(&loop->uv, w->h, fd) != 0)
+		abort(); /* the callers hand over fresh sockets only */
+	w->h->data = w;
+}
+
+void watch_set(struct watch *w, int events)
+{
+	if (events == w->events)
+		return;
+	w->events = events;
+	if (events)
+		uv_poll_start(w->h, (events & WATCH_READ ? UV_READABLE : 0) | (events & WATCH_WRITE ? UV_WRITABLE : 0), on_poll);
+	else
+		uv_poll_stop(w->h);
+}
+
+void watch_fini(struct watch *w)
+{
+	if (w->h)
+		uv_close((uv_handle_t *)w->h, free_handle);
+	w->h = NULL;
+	w->events = 0;
+}
+
+static void on_uv_signal(uv_signal_t *h, int signum)
+{
+	struct on_signal *s = h->data;
+
+	s->fn(s->arg, signum);
+}
+
+void loop_on_signal(struct loop *loop, int signum, void (*fn)(void *arg, int signum), void *arg)
+{
+	struct on_signal *s = &loop->signals[loop->n_signals++];
+
+	assert(loop->n_signals <= MAX_SIGNALS);
+	s->fn = fn;
+	s->arg = arg;
+	s->handle.data = s;
+	uv_signal_init(&loop->uv, &s->handle);
+	uv_signal_start(&s->handle, on_uv_signal, signum);
+}
+
+void loop_note(struct loop *loop, const char *activity, uint64_t took_us)
+{
+	if (took_us > loop->slowest_us) {
+		loop->slowest = activity;
+		loop->slowest_us = took_us;
+	}
+}
+
+struct loop_lag loop_lag(const struct loop *loop)
+{
+	return loop->lag;
+}

@@ -1,0 +1,34 @@
+/* Allocation that aborts when memory is gone. */
+#include "base/mem.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+void mem_exhausted(size_t size)
+{
+	char line[96];
+	int n = snprintf(line, sizeof(line), "{\"level\":\"fatal\",\"event\":\"out_of_memory\",\"bytes\":%zu}\n", size);
+
+	if (write(STDERR_FILENO, line, (size_t)n) < 0)
+		abort();
+	abort();
+}
+
+void *mem_alloc(size_t size)
+{
+	void *p = calloc(1, size ? size : 1);
+
+	if (!p)
+		mem_exhausted(size);
+	return p;
+}
+
+void *mem_resize(void *p, size_t size)
+{
+	void *moved = realloc(p, size ? size : 1);
+
+	if (!moved)
+		mem_exhausted(size);
+	return moved;
+}
