@@ -1,0 +1,10 @@
+noinst_LIBRARIES += libdb.a
+libdb_a_CPPFLAGS = $(AM_CPPFLAGS) $(PQ_CFLAGS)
+libdb_a_SOURCES = \
+	db/agents.c db/agents.h \
+	db/conns.c \
+	db/messages.c db/messages.h \
+	db/pg.c db/pg.h \
+	db/pool.c db/pool.h db/pool_inside.h \
+	db/query.c db/query.h \
+	db/sqlstate.c db/sqlstate.h
