@@ -1,0 +1,7 @@
+noinst_LIBRARIES += libllm.a
+libllm_a_CPPFLAGS = $(AM_CPPFLAGS)
+libllm_a_SOURCES = \
+	llm/openai.c \
+	llm/provider.c llm/provider.h \
+	llm/sse.c llm/sse.h \
+	llm/stream.c llm/stream.h

@@ -1,0 +1,12 @@
+/* The list of providers. */
+#include "llm/provider.h"
+
+static const struct provider *const providers[] = {&provider_openai, &provider_custom};
+
+const struct provider *provider_named(struct str name)
+{
+	for (size_t i = 0; i < N_ELEMENTS(providers); i++)
+		if (str_eq_cstr(name, providers[i]->name))
+			return providers[i];
+	return NULL;
+}
