@@ -1,0 +1,140 @@
+/* Making an agent of its row. */
+#include "chat/agent.h"
+
+#include <stdlib.h>
+
+#include "base/buf.h"
+#include "base/conf.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "db/agents.h"
+#include "net/http.h"
+
+/* Finds the next ${…}: text before it, what is inside, and what follows. False if there is none. */
+static bool next_placeholder(struct str text, struct str *before, struct str *inside, struct str *after)
+{
+	for (size_t i = 0; i + 1 < text.len; i++) {
+		const char *end;
+
+		if (text.p[i] != '$' || text.p[i + 1] != '{')
+			continue;
+		end = memchr(text.p + i, '}', text.len - i);
+		if (!end)
+			return false;
+		*before = (struct str){text.p, i};
+		*inside = (struct str){text.p + i + 2, (size_t)(end - text.p) - i - 2};
+		*after = str_skip(text, (size_t)(end - text.p) + 1);
+		return true;
+	}
+	return false;
+}
+
+bool agent_expand(struct str text, const struct conf *conf, struct arena *arena, struct str *out, struct str *missing)
+{
+	struct str before, inside, after;
+	struct buf made = {0};
+	bool complete = true;
+
+	while (next_placeholder(text, &before, &inside, &after)) {
+		struct str otherwise = inside, name = str_cut(&otherwise, ':');
+		const char *value = conf_lookup_public(conf, arena_cstr(arena, name));
+
+		buf_add_str(&made, before);
+		text = after;
+		if (value && *value)
+			buf_add_cstr(&made, value);
+		else if (otherwise.len > 0 && otherwise.p[0] == '-')
+			buf_add_str(&made, str_skip(otherwise, 1));
+		else {
+			*missing = arena_copy(arena, name);
+			complete = false;
+		}
+	}
+	buf_add_str(&made, text);
+	*out = arena_copy(arena, buf_str(&made));
+	buf_fini(&made);
+	return complete;
+}
+
+static void disable(struct agent *agent, const char *why, struct str what)
+{
+	log_warn(NULL, "agent_inactive", "agent", agent->id, "reason", why, "what", what);
+	agent->active = false;
+}
+
+static void read_timeouts(struct agent *agent, struct str text, const struct conf *conf)
+{
+	struct json *j = NULL;
+	const char *why;
+
+	if (json_parse(text, &JSON_CAPS_USER, &j, &why) != 0)
+		j = NULL;
+	/* An agent may be given less time than the configuration allows, never more for what a person waits for. */
+	agent->timeouts = (struct llm_timeouts){
+		.connect_ms = json_as_int(json_get(j, "connectMs"), 10000),
+		.headers_ms = json_as_int(json_get(j, "headersMs"), conf->request_timeout_ms),
+		.first_token_ms = json_as_int(json_get(j, "firstTokenMs"), conf->request_timeout_ms),
+		.idle_ms = json_as_int(json_get(j, "idleMs"), conf->stream_idle_ms),
+		.total_ms = json_as_int(json_get(j, "totalMs"), conf->stream_total_ms),
+	};
+	if (agent->timeouts.headers_ms > conf->request_timeout_ms)
+		agent->timeouts.headers_ms = conf->request_timeout_ms;
+	if (agent->timeouts.first_token_ms > conf->request_timeout_ms)
+		agent->timeouts.first_token_ms = conf->request_timeout_ms;
+	json_free(j);
+}
+
+static struct str expand_field(struct agent *agent, struct str text, bool expand, const struct conf *conf)
+{
+	struct str made, missing;
+
+	if (!expand)
+		return arena_copy(&agent->arena, text);
+	if (!agent_expand(text, conf, &agent->arena, &made, &missing))
+		disable(agent, "variable_not_set", missing);
+	return made;
+}
+
+struct agent *agent_new(const struct agent_row *row, const char *api_key, const struct conf *conf)
+{
+	struct agent *agent = mem_alloc(sizeof(*agent));
+	struct arena *arena = &agent->arena;
+
+	agent->n_refs = 1;
+	agent->id = arena_copy(arena, row->id);
+	agent->active = row->is_active;
+	agent->name = arena_copy(arena, row->name);
+	agent->description = arena_copy(arena, row->description);
+	agent->provider_name = arena_copy(arena, row->provider);
+	agent->system_prompt = arena_copy(arena, row->system_prompt);
+	agent->capabilities = arena_copy(arena, row->capabilities);
+	agent->model = expand_field(agent, row->model, row->from_file, conf);
+	agent->endpoint = expand_field(agent, row->endpoint, row->from_file, conf).p;
+	agent->api_key = api_key ? arena_cstr(arena, str_from(api_key)) : NULL;
+	agent->has_temperature = str_to_double(row->temperature, &agent->temperature);
+	agent->max_tokens = row->max_tokens;
+	agent->context_tokens = row->context_tokens;
+	agent->cancel_on_disconnect = str_eq(row->on_disconnect, STR("cancel"));
+	agent->provider = provider_named(agent->provider_name);
+	read_timeouts(agent, row->timeouts, conf);
+	if (!agent->provider)
+		disable(agent, "provider_not_supported", agent->provider_name);
+	else if (agent->active && !http_url_valid(agent->endpoint))
+		disable(agent, "endpoint_is_no_http_address", str_from(agent->endpoint));
+	return agent;
+}
+
+struct agent *agent_ref(struct agent *agent)
+{
+	agent->n_refs++;
+	return agent;
+}
+
+void agent_unref(struct agent *agent)
+{
+	if (!agent || --agent->n_refs > 0)
+		return;
+	arena_fini(&agent->arena);
+	free(agent);
+}

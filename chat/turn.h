@@ -1,0 +1,79 @@
+/* A turn: one question and its answer. It owns the provider call, the answer's log and the ending in the database, and outlives
+ * every request that reads it. chat/turns.h has the parts that all turns share. */
+#pragma once
+#include "base/backoff.h"
+#include "base/log.h"
+#include "base/uuid.h"
+#include "chat/agent.h"
+#include "chat/answer.h"
+#include "db/messages.h"
+#include "llm/stream.h"
+
+struct turns;
+
+/* What is asked; everything is borrowed until turn_start returns. */
+struct turn_request {
+	struct agent *agent;
+	struct str user_id;
+	bool anonymous;
+	struct str chat_id; /* empty: a new session gets a name of its own */
+	const struct llm_message *messages; /* the last one is the question */
+	size_t n_messages;
+	struct str question, question_client_id; /* its text, and the client's id for it or empty */
+	struct str answer_client_id;             /* the client's id for the answer, or empty */
+	bool has_temperature;
+	double temperature;
+	int64_t max_tokens; /* 0: the agent's */
+	bool plain;         /* the whole answer is waited for: REQUEST_TIMEOUT bounds all of it */
+	const char *request_id;
+};
+
+/*   BEGINNING ──both rows stored──> CALLING ──first event──> STREAMING ──over──> ENDING ──stored or given up──> OVER
+ *   BEGINNING waits for the database; CALLING and STREAMING for the provider (its deadlines are llm/stream's);
+ *   ENDING for the database, again and again while that is away. Failures lead to ENDING from anywhere, or to OVER if there
+ *   is no row. */
+enum turn_state { TURN_BEGINNING, TURN_CALLING, TURN_STREAMING, TURN_ENDING, TURN_OVER };
+
+struct turn {
+	struct list node; /* in turns->live */
+	struct turns *turns;
+	enum turn_state state;
+	struct agent *agent;
+	struct answer answer;
+	struct str chat_id; /* in arena */
+	struct uuid session_id, question_id, answer_id;
+	struct log_ctx log;
+	bool plain, settled;
+	int err;              /* 0 or -ERR_*: how it ended, valid once settled */
+	int retry_after_s;    /* what the provider said, else -1 */
+	const char *status;   /* of the row, once it is known how it ended */
+	char finish_reason[32];
+	bool has_usage;
+	struct llm_usage usage;
+	uint64_t began_us, called_us, first_event_us, over_us; /* clock_mono_us; 0: not yet */
+	uint64_t created_real_us;
+	/* the turn's own: */
+	struct arena arena;
+	struct turn_request ask; /* in ask_arena, until the provider is called */
+	struct arena ask_arena;
+	struct query query;
+	struct llm_stream stream;
+	struct buf text;       /* the answer's, while its ending is stored */
+	struct backoff backoff;
+	struct timer retry;
+	struct defer gone;
+	uint64_t give_up_us;
+	bool kept; /* its ending waits for the database */
+};
+
+/* Begins a turn. NULL if too many are live already. The caller joins a reader before the loop goes on. */
+struct turn *turn_start(struct turns *turns, const struct turn_request *request);
+
+/* Reading: set reader->on_more first. More may lie in the log, or the turn has settled: its outcome is known, and stored (or
+ * safely queued to be). After turn_leave the turn may go at any time; whether it goes on without readers is the agent's policy. */
+void turn_join(struct turn *turn, struct reader *reader);
+void turn_leave(struct turn *turn, struct reader *reader);
+/* Microseconds that the provider has had so far: not ours. */
+uint64_t turn_upstream_us(const struct turn *turn);
+/* Ends it now as interrupted, because this responder stops. */
+void turn_interrupt(struct turn *turn);

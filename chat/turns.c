@@ -1,0 +1,43 @@
+/* The list of live turns, and the sweeper. */
+#include "chat/turns.h"
+
+#include <stdlib.h>
+
+#include "base/conf.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/process.h"
+#include "chat/sweeper.h"
+
+void turns_init(struct turns *turns, struct loop *loop, struct http *http, struct pool *pool, const struct conf *conf,
+		const struct process *process)
+{
+	*turns = (struct turns){.loop = loop, .http = http, .pool = pool, .conf = conf, .process = process};
+	turns->budget.max_bytes = (size_t)conf->max_answer_bytes;
+	turns->budget.max_total_bytes = (size_t)conf->max_answers_bytes;
+	list_init(&turns->live);
+	turns->sweeper = sweeper_new(loop, pool, process);
+}
+
+void turns_fini(struct turns *turns)
+{
+	sweeper_free(turns->sweeper);
+}
+
+void turns_interrupt_all(struct turns *turns)
+{
+	for (struct list *l = turns->live.next, *next; l != &turns->live; l = next) {
+		next = l->next;
+		turn_interrupt(CONTAINER_OF(l, struct turn, node));
+	}
+}
+
+void turns_abandon_all(struct turns *turns)
+{
+	while (!list_empty(&turns->live)) {
+		struct turn *turn = CONTAINER_OF(turns->live.next, struct turn, node);
+
+		log_error(&turn->log, "turn_abandoned", "message", turn->answer_id.text);
+		turn_free(turn);
+	}
+}

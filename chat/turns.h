@@ -1,0 +1,32 @@
+/* The live turns of this responder and what they share; also the sweeper that ends the turns of dead responders. */
+#pragma once
+#include "chat/turn.h"
+
+struct conf;
+struct http;
+struct pool;
+struct process;
+
+struct turns {
+	struct loop *loop;           /* borrowed, as all of these */
+	struct http *http;
+	struct pool *pool;
+	const struct conf *conf;
+	const struct process *process;
+	struct answer_budget budget;
+	struct list live;
+	size_t n_live;
+	size_t n_kept; /* endings that wait for the database */
+	struct sweeper *sweeper; /* owned */
+};
+
+void turns_init(struct turns *turns, struct loop *loop, struct http *http, struct pool *pool, const struct conf *conf,
+		const struct process *process);
+/* No turn may be live. */
+void turns_fini(struct turns *turns);
+/* Interrupts all: their endings are still to be stored, watch n_live. */
+void turns_interrupt_all(struct turns *turns);
+/* Drops what is left, whatever its state; for the end of a drain that took too long. */
+void turns_abandon_all(struct turns *turns);
+/* For chat/turn.c: frees the turn. */
+void turn_free(struct turn *turn);
