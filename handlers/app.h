@@ -1,0 +1,22 @@
+/* The parts of a responder, made by main.c and passed to whoever needs them. All borrowed. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+struct agents;
+struct conf;
+struct loop;
+struct pool;
+struct server;
+struct turns;
+
+struct app {
+	const struct conf *conf;
+	struct loop *loop;
+	struct pool *pool;
+	struct agents *agents;
+	struct turns *turns;
+	struct server *server;
+	uint64_t began_us; /* clock_mono_us of the start */
+	bool draining;
+};

@@ -1,0 +1,145 @@
+/* A chat turn over HTTP: read the question, begin the turn, then be one of its readers. */
+#include "handlers/chat.h"
+
+#include "base/clock.h"
+#include "chat/agents.h"
+#include "chat/turns.h"
+#include "handlers/body.h"
+#include "handlers/chat_request.h"
+#include "handlers/owner.h"
+#include "handlers/render.h"
+#include "handlers/request.h"
+
+enum { PING_MS = 15000, SEND_BYTES = 32 * 1024 };
+
+/* What read_answer keeps. */
+struct reading {
+	bool stream;
+	uint64_t sent_us; /* when something was sent last */
+};
+
+static void on_more(struct reader *reader)
+{
+	flow_wake(CONTAINER_OF(reader, struct request, reader));
+}
+
+static enum flow_next begin_start(struct request *r)
+{
+	struct json_complaint complaint = {0};
+	struct chat_request chat;
+	struct reading *reading;
+
+	if (!chat_request_read(r, &chat, &complaint))
+		return request_reject_field(r, &complaint);
+	if (!agents_loaded(r->app->agents))
+		return request_reject(r, ERR_DB_UNAVAILABLE);
+	chat.turn.agent = agents_find(r->app->agents, chat.agent_id);
+	if (!chat.turn.agent || !chat.turn.agent->active)
+		return request_reject(r, ERR_AGENT_NOT_FOUND);
+	chat.turn.user_id = uuid_str(&r->user_id);
+	chat.turn.anonymous = r->anonymous;
+	r->turn = turn_start(r->app->turns, &chat.turn);
+	if (!r->turn)
+		return request_reject(r, ERR_OVERLOADED);
+	r->reader.on_more = on_more;
+	turn_join(r->turn, &r->reader);
+	reading = arena_alloc(&r->arena, sizeof(*reading));
+	reading->stream = chat.stream;
+	r->state = reading;
+	json_free(r->body); /* a long stream need not keep it */
+	r->body = NULL;
+	return FLOW_NEXT;
+}
+
+static enum flow_next read_start(struct request *r)
+{
+	(void)r;
+	return FLOW_WAIT;
+}
+
+/* Something is sent in every quarter of a minute, so that nobody on the way takes the line for dead. */
+static void on_ping_due(void *arg)
+{
+	struct request *r = arg;
+	struct reading *reading = r->state;
+	uint64_t silent_ms = (clock_mono_us() - reading->sent_us) / 1000;
+
+	if (silent_ms >= PING_MS && request_can_send(r)) {
+		request_send(r, STR(": ping\n\n"));
+		reading->sent_us = clock_mono_us();
+		silent_ms = 0;
+	}
+	timer_start(&r->timer, silent_ms < PING_MS ? PING_MS - silent_ms : PING_MS);
+}
+
+static enum flow_next refuse(struct request *r)
+{
+	const struct turn *turn = r->turn;
+
+	r->not_ours_us = turn_upstream_us(turn);
+	if (turn->retry_after_s >= 0)
+		return request_reject_later(r, turn->err, turn->retry_after_s);
+	return request_reject(r, turn->err);
+}
+
+static void begin_stream(struct request *r)
+{
+	r->not_ours_us = turn_upstream_us(r->turn);
+	request_begin_stream(r);
+	timer_init(&r->timer, r->app->loop, on_ping_due, r);
+	timer_start(&r->timer, PING_MS);
+}
+
+/* Sends what lies behind the cursor, as long as the socket takes it. */
+static enum flow_next read_stream(struct request *r)
+{
+	static struct buf out; /* shared: it is empty again before anybody else can run */
+	struct reading *reading = r->state;
+	struct answer_event event;
+	bool more = true;
+
+	while (more && request_can_send(r)) {
+		out.len = 0;
+		while (out.len < SEND_BYTES && (more = reader_next(&r->reader, &event)))
+			render_event(&out, &event);
+		if (out.len == 0)
+			break;
+		if (!r->headers_sent)
+			begin_stream(r);
+		request_send(r, buf_str(&out));
+		reading->sent_us = clock_mono_us();
+	}
+	if (more || !r->turn->settled || !request_can_send(r))
+		return FLOW_WAIT;
+	return r->headers_sent ? request_end_stream(r) : refuse(r);
+}
+
+static enum flow_next read_plain(struct request *r)
+{
+	struct buf b = {0};
+
+	if (!r->turn->settled)
+		return FLOW_WAIT;
+	if (r->turn->err)
+		return refuse(r);
+	r->not_ours_us = turn_upstream_us(r->turn);
+	render_plain(&b, r->turn);
+	request_reply(r, buf_str(&b), STR(""));
+	buf_fini(&b);
+	return FLOW_DONE;
+}
+
+static enum flow_next read_finish(struct request *r)
+{
+	const struct reading *reading = r->state;
+
+	return reading->stream ? read_stream(r) : read_plain(r);
+}
+
+const struct step chat_steps[] = {
+	{"identify", owner_start, NULL},
+	{"parse_body", body_start, NULL},
+	{"begin_turn", begin_start, NULL},
+	{"read_answer", read_start, read_finish},
+	{NULL, NULL, NULL},
+};

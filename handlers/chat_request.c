@@ -1,0 +1,110 @@
+/* Checking the body of a completion, field by field. */
+#include "handlers/chat_request.h"
+
+#include <stdio.h>
+
+#include "handlers/request.h"
+
+enum { MAX_MESSAGES = 1000, MAX_NAME = 128, MAX_CONTENT = 2000000 };
+
+static bool valid_name(struct str name)
+{
+	for (size_t i = 0; i < name.len; i++)
+		if (!strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-", name.p[i]))
+			return false;
+	return true;
+}
+
+/* The text of a list of parts: what its text parts say, one after the other. */
+static bool read_parts(struct request *r, const struct json *parts, size_t i, struct llm_message *out, struct json_complaint *c)
+{
+	struct buf text = {0};
+
+	for (size_t j = 0; j < json_len(parts); j++) {
+		const struct json *part = json_at(parts, j);
+
+		if (json_kind(json_get(part, "type")) != JSON_STRING) {
+			buf_fini(&text);
+			return json_complain(c, "messages", "messages[%zu].content[%zu] must be an object with a type.", i, j);
+		}
+		buf_add_str(&text, json_as_str(json_get(part, "text")));
+	}
+	out->content = arena_copy(&r->arena, buf_str(&text));
+	out->parts = arena_copy(&r->arena, json_text(parts));
+	buf_fini(&text);
+	return true;
+}
+
+static bool read_message(struct request *r, const struct json *j, size_t i, struct llm_message *out, struct json_complaint *c)
+{
+	const struct json *content = json_get(j, "content");
+
+	if (json_kind(j) != JSON_OBJECT)
+		return json_complain(c, "messages", "messages[%zu] must be an object.", i);
+	out->role = json_as_str(json_get(j, "role"));
+	if (!str_eq(out->role, STR("user")) && !str_eq(out->role, STR("assistant")) && !str_eq(out->role, STR("system")))
+		return json_complain(c, "messages", "messages[%zu].role must be user, assistant or system.", i);
+	if (json_kind(content) == JSON_ARRAY && json_len(content) > 0)
+		return read_parts(r, content, i, out, c);
+	out->content = json_as_str(content);
+	if (json_kind(content) != JSON_STRING || out->content.len == 0)
+		return json_complain(c, "messages", "messages[%zu].content must be a text that is not empty, or a list of parts.", i);
+	if (out->content.len > MAX_CONTENT)
+		return json_complain(c, "messages", "messages[%zu].content has %zu bytes; at most %d are taken.", i, out->content.len,
+				     (int)MAX_CONTENT);
+	return true;
+}
+
+static bool read_messages(struct request *r, struct chat_request *out, struct json_complaint *c)
+{
+	const struct json *list = json_get(r->body, "messages");
+	size_t n = json_len(list);
+	struct llm_message *messages;
+
+	if (json_kind(list) != JSON_ARRAY || n < 1 || n > MAX_MESSAGES)
+		return json_complain(c, "messages", "messages must be a list of 1 to %d messages.", (int)MAX_MESSAGES);
+	messages = arena_alloc(&r->arena, n * sizeof(*messages));
+	for (size_t i = 0; i < n; i++)
+		if (!read_message(r, json_at(list, i), i, &messages[i], c))
+			return false;
+	if (!str_eq(messages[n - 1].role, STR("user")))
+		return json_complain(c, "messages", "The last message must be the user's.");
+	out->turn.messages = messages;
+	out->turn.n_messages = n;
+	out->turn.question = messages[n - 1].content;
+	return json_read_str(json_at(list, n - 1), "id", false, 0, MAX_NAME, &out->turn.question_client_id, c);
+}
+
+/* Options may stand at the top or under "options"; the top wins, so it is read last. */
+static bool read_options(const struct json *j, struct chat_request *out, struct json_complaint *c)
+{
+	double temperature = -1;
+
+	if (!json_read_number(j, "temperature", false, 0, 2, &temperature, c) ||
+	    !json_read_int(j, "maxTokens", false, 1, 32768, &out->turn.max_tokens, c) || !json_read_bool(j, "stream", &out->stream, c) ||
+	    !json_read_str(j, "chatId", false, 1, MAX_NAME, &out->turn.chat_id, c) ||
+	    !json_read_str(j, "responseChatItemId", false, 1, MAX_NAME, &out->turn.answer_client_id, c))
+		return false;
+	if (temperature >= 0) {
+		out->turn.has_temperature = true;
+		out->turn.temperature = temperature;
+	}
+	return true;
+}
+
+bool chat_request_read(struct request *r, struct chat_request *out, struct json_complaint *c)
+{
+	const struct json *options = json_get(r->body, "options");
+
+	*out = (struct chat_request){0};
+	if (options && json_kind(options) != JSON_OBJECT)
+		return json_complain(c, "options", "options must be an object.");
+	if (!json_read_str(r->body, "agentId", true, 1, 64, &out->agent_id, c) || !read_messages(r, out, c) ||
+	    !read_options(options, out, c) || !read_options(r->body, out, c))
+		return false;
+	if (!valid_name(out->turn.chat_id))
+		return json_complain(c, "chatId", "chatId may have letters, digits, '.', '_', ':' and '-' only, at most %d of them.", (int)MAX_NAME);
+	out->turn.plain = !out->stream;
+	out->turn.request_id = r->request_id;
+	return true;
+}

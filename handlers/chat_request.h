@@ -1,0 +1,15 @@
+/* What a client may write in POST /api/chat/completions. */
+#pragma once
+#include "chat/turn.h"
+
+struct json_complaint;
+struct request;
+
+struct chat_request {
+	struct turn_request turn; /* agent and user are not filled in */
+	struct str agent_id;
+	bool stream;
+};
+
+/* Reads r->body; everything is borrowed from it or in the request's arena. False with a complaint that names the field. */
+MUST_CHECK bool chat_request_read(struct request *r, struct chat_request *out, struct json_complaint *complaint);

@@ -1,0 +1,59 @@
+/* The anonymous visitor's cookie: an id and a MAC over it, so that nobody can claim another's. */
+#include "handlers/owner.h"
+
+#include <stdio.h>
+
+#include "base/conf.h"
+#include "base/crypto.h"
+#include "handlers/request.h"
+
+#define COOKIE_NAME "llmchat_anon"
+enum { COOKIE_MAX_AGE_S = 365 * 86400, MAC_TEXT_SIZE = 44 };
+
+static void sign(const struct conf *conf, struct str id, unsigned char mac[CRYPTO_MAC_BYTES])
+{
+	struct str parts[] = {STR("anonymous-visitor"), id};
+
+	crypto_mac(str_from(conf->token_secret), parts, N_ELEMENTS(parts), mac);
+}
+
+static bool take_cookie(struct request *r)
+{
+	struct str mac_text = request_cookie(r, COOKIE_NAME), id = str_cut(&mac_text, '.');
+	unsigned char given[CRYPTO_MAC_BYTES], right[CRYPTO_MAC_BYTES];
+
+	if (!uuid_valid(id) || !mac_text.p || !crypto_from_base64(mac_text, given, sizeof(given)))
+		return false;
+	sign(r->app->conf, id, right);
+	if (!crypto_equal(given, right, sizeof(right)))
+		return false;
+	memcpy(r->user_id.text, id.p, id.len);
+	return true;
+}
+
+enum flow_next owner_start(struct request *r)
+{
+	if (!r->app->conf->chat_anonymous)
+		return request_reject(r, ERR_AUTH_REQUIRED);
+	r->anonymous = true;
+	if (!take_cookie(r)) {
+		r->user_id = uuid_new();
+		r->new_cookie = true;
+	}
+	return FLOW_NEXT;
+}
+
+void owner_put_cookie(const struct request *r, struct buf *out)
+{
+	unsigned char mac[CRYPTO_MAC_BYTES];
+	char text[MAC_TEXT_SIZE];
+	bool https;
+
+	if (!r->new_cookie)
+		return;
+	https = str_eq(request_param(r, "HTTP_X_FORWARDED_PROTO"), STR("https"));
+	sign(r->app->conf, uuid_str(&r->user_id), mac);
+	crypto_base64(mac, sizeof(mac), text);
+	buf_printf(out, "Set-Cookie: " COOKIE_NAME "=%s.%s; Path=/; Max-Age=%d; HttpOnly; SameSite=Lax%s\r\n", r->user_id.text, text,
+		   (int)COOKIE_MAX_AGE_S, https ? "; Secure" : "");
+}

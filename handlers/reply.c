@@ -1,0 +1,167 @@
+/* Answering: headers, the envelope, refusals, event streams. */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "fcgi/conn.h"
+#include "handlers/owner.h"
+#include "handlers/request.h"
+#include "handlers/router.h"
+
+/* Headers that every answer has. */
+static void put_head(struct request *r, struct buf *out, int status, const char *content_type)
+{
+	uint64_t took_us = clock_mono_us() - r->began_us;
+
+	r->status = status;
+	buf_printf(out, "Status: %d\r\nContent-Type: %s\r\nX-Request-Id: %s\r\nX-LLMChat-Overhead-Us: %llu\r\n", status, content_type,
+		   r->request_id, (unsigned long long)(took_us > r->not_ours_us ? took_us - r->not_ours_us : 0));
+	owner_put_cookie(r, out);
+}
+
+/* Sends the last bytes; the request is over. */
+static enum flow_next finish(struct request *r, struct str bytes)
+{
+	fcgi_finish(r->fcgi, bytes);
+	r->fcgi = NULL;
+	log_info(&r->log, "answered", "method", r->method.len ? r->route ? r->route->method : "?" : "?", "route", r->route ? r->route->pattern : "-",
+		 "status", r->status, "took_us", clock_mono_us() - r->began_us);
+	flow_end(r);
+	return FLOW_DONE;
+}
+
+/* Head and body in one go. extra: further header lines. */
+static enum flow_next reply(struct request *r, int status, const char *extra, struct str body)
+{
+	struct buf out = {0};
+
+	put_head(r, &out, status, "application/json; charset=utf-8");
+	buf_add_cstr(&out, "Cache-Control: no-store\r\n");
+	buf_add_cstr(&out, extra);
+	buf_printf(&out, "Content-Length: %zu\r\n\r\n", body.len);
+	buf_add_str(&out, body);
+	finish(r, buf_str(&out));
+	buf_fini(&out);
+	return FLOW_DONE;
+}
+
+static void put_envelope_end(struct request *r, struct json_writer *w)
+{
+	char time[CLOCK_ISO_SIZE];
+
+	clock_iso(clock_real_us(), time);
+	json_add_cstr(w, "timestamp", time);
+	json_add_cstr(w, "requestId", r->request_id);
+	json_close(w, '}');
+}
+
+static enum flow_next refuse(struct request *r, int err, const char *field, const char *sentence, int retry_after_s)
+{
+	const struct err_info *info = err_info(err);
+	struct buf body = {0};
+	struct json_writer w = {.out = &body};
+	char extra[256] = "";
+	int n = 0;
+
+	json_open(&w, '{');
+	json_add_cstr(&w, "code", info->code);
+	json_add_cstr(&w, "message", sentence);
+	if (field) {
+		json_key(&w, "details");
+		json_open(&w, '{');
+		json_add_cstr(&w, "field", field);
+		json_close(&w, '}');
+	}
+	if (retry_after_s >= 0) {
+		n = snprintf(extra, sizeof(extra), "Retry-After: %d\r\n", retry_after_s);
+		json_add_int(&w, "retryAfter", retry_after_s);
+	}
+	if (info->status == 405)
+		router_put_allow(r, extra + n, sizeof(extra) - (size_t)n);
+	put_envelope_end(r, &w);
+	log_info(&r->log, "refused", "code", info->code, "field", field);
+	reply(r, info->status, extra, buf_str(&body));
+	buf_fini(&body);
+	return FLOW_DONE;
+}
+
+enum flow_next request_reject(struct request *r, int err)
+{
+	/* Whoever is refused because of a load or an outage is told when to come back. */
+	return request_reject_later(r, err, err_info(err)->status == 503 ? 1 : -1);
+}
+
+enum flow_next request_reject_later(struct request *r, int err, int retry_after_s)
+{
+	return refuse(r, err, NULL, err_info(err)->sentence, retry_after_s);
+}
+
+enum flow_next request_reject_because(struct request *r, int err, const char *field, const char *fmt, ...)
+{
+	char sentence[256];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(sentence, sizeof(sentence), fmt, args);
+	va_end(args);
+	return refuse(r, err, field, sentence, -1);
+}
+
+enum flow_next request_reject_field(struct request *r, const struct json_complaint *complaint)
+{
+	return refuse(r, ERR_VALIDATION, complaint->field, complaint->sentence, -1);
+}
+
+enum flow_next request_reply(struct request *r, struct str data, struct str pagination)
+{
+	struct buf body = {0};
+	struct json_writer w = {.out = &body};
+
+	json_open(&w, '{');
+	json_add_cstr(&w, "code", "SUCCESS");
+	json_add_cstr(&w, "message", "OK");
+	json_key(&w, "data");
+	json_put_raw(&w, data);
+	if (pagination.len) {
+		json_key(&w, "metadata");
+		json_open(&w, '{');
+		json_key(&w, "pagination");
+		json_put_raw(&w, pagination);
+		json_close(&w, '}');
+	}
+	put_envelope_end(r, &w);
+	reply(r, 200, "", buf_str(&body));
+	buf_fini(&body);
+	return FLOW_DONE;
+}
+
+enum flow_next request_reply_bare(struct request *r, int status, struct str json)
+{
+	return reply(r, status, status == 503 ? "Retry-After: 1\r\n" : "", json);
+}
+
+void request_begin_stream(struct request *r)
+{
+	struct buf out = {0};
+
+	put_head(r, &out, 200, "text/event-stream; charset=utf-8");
+	buf_add_cstr(&out, "Cache-Control: no-cache, no-transform\r\nX-Accel-Buffering: no\r\n\r\n");
+	r->headers_sent = true;
+	fcgi_send(r->fcgi, buf_str(&out));
+	buf_fini(&out);
+}
+
+void request_send(struct request *r, struct str bytes)
+{
+	fcgi_send(r->fcgi, bytes);
+}
+
+bool request_can_send(const struct request *r)
+{
+	return fcgi_unsent(r->fcgi) == 0;
+}
+
+enum flow_next request_end_stream(struct request *r)
+{
+	return finish(r, STR(""));
+}

@@ -1,0 +1,89 @@
+/* One HTTP request: what the client asked, who it is, where its flow stands, and how it is answered. */
+#pragma once
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "base/uuid.h"
+#include "chat/answer.h"
+#include "db/query.h"
+#include "handlers/app.h"
+#include "handlers/flow.h"
+
+struct fcgi_request;
+struct route;
+struct turn;
+
+enum { REQUEST_ID_SIZE = 129, REQUEST_MAX_PATH_PARAMS = 2 };
+
+struct request {
+	struct app *app;           /* borrowed */
+	struct fcgi_request *fcgi; /* borrowed; NULL once it is answered or the client has left */
+	struct arena arena;        /* whatever lives as long as the request */
+	const struct route *route; /* NULL if there is none */
+	struct log_ctx log;
+	char request_id[REQUEST_ID_SIZE];
+	struct str method, path, query_string; /* in the fcgi request's arena */
+	struct str path_params[REQUEST_MAX_PATH_PARAMS]; /* in arena, decoded */
+	uint64_t began_us;
+	uint64_t not_ours_us; /* time that was the provider's, for X-LLMChat-Overhead-Us */
+	/* who */
+	struct uuid user_id; /* the owner of what is read and written; empty text if nobody */
+	bool anonymous, new_cookie;
+	/* the flow (handlers/flow.c) */
+	const struct step *step;
+	bool waiting, over;
+	struct defer resume; /* runs the flow on, or frees the request once it is over */
+	uint64_t step_began_us;
+	/* what steps wait for: one of these at a time */
+	struct query query;
+	struct timer timer;
+	struct turn *turn; /* borrowed while reader is joined */
+	struct reader reader;
+	/* what steps leave for the next ones */
+	struct json *body; /* freed with the request */
+	struct json_parser parser;
+	void *state; /* the route's own, in arena */
+	/* the answer */
+	bool headers_sent, ping_due;
+	int status; /* what was answered, for the log */
+};
+
+/* Begins a request that came over FastCGI. */
+void request_begin(struct app *app, struct fcgi_request *fcgi);
+/* The client has left: whatever the request waits for is cancelled. */
+void request_client_left(struct request *r);
+/* The socket has taken all that was sent. */
+void request_writable(struct request *r);
+
+/* A request header as FastCGI parameter, e.g. HTTP_COOKIE; empty if there is none. */
+struct str request_param(const struct request *r, const char *name);
+/* A cookie's value; empty if there is none. */
+struct str request_cookie(const struct request *r, const char *name);
+/* %XX and, if wanted, + decoded, in the arena. */
+struct str request_decode(struct request *r, struct str s, bool plus_is_blank);
+/* A decoded parameter of the query string, in the request's arena; false if it is not there. */
+bool request_query(struct request *r, const char *name, struct str *out);
+/* The same as a whole number. False, and the request is refused, if it is out of bounds. */
+MUST_CHECK bool request_query_int(struct request *r, const char *name, int64_t min, int64_t max, int64_t *out);
+
+/* Answers. Each sends the whole answer and ends the request; use them as `return request_…(…);` in a step. */
+
+/* Refuses with the error's own sentence. */
+enum flow_next request_reject(struct request *r, int err);
+/* Refuses with a sentence of its own, and a field if it is not NULL. */
+enum flow_next request_reject_because(struct request *r, int err, const char *field, const char *fmt, ...) PRINTF_LIKE(4, 5);
+enum flow_next request_reject_field(struct request *r, const struct json_complaint *complaint);
+/* Refuses and asks to come back later. */
+enum flow_next request_reject_later(struct request *r, int err, int retry_after_s);
+/* Success in the envelope; data and pagination are JSON, pagination may be empty. */
+enum flow_next request_reply(struct request *r, struct str data, struct str pagination);
+/* JSON without the envelope. */
+enum flow_next request_reply_bare(struct request *r, int status, struct str json);
+
+/* An event stream: the headers once, then bytes; request_end_stream ends it. Send only while request_can_send. */
+void request_begin_stream(struct request *r);
+void request_send(struct request *r, struct str bytes);
+bool request_can_send(const struct request *r);
+enum flow_next request_end_stream(struct request *r);

@@ -1,0 +1,100 @@
+/* Matching a path to its route. */
+#include "handlers/router.h"
+
+#include "handlers/agents.h"
+#include "handlers/chat.h"
+#include "handlers/health.h"
+#include "handlers/request.h"
+#include "handlers/sessions.h"
+
+static const struct route routes[] = {
+	{"GET", "/health", WHO_PUBLIC, false, health_steps},
+	{"GET", "/health/ready", WHO_PUBLIC, false, health_ready_steps},
+	{"GET", "/health/stream", WHO_PUBLIC, true, health_stream_steps},
+	{"GET", "/api/agents", WHO_PUBLIC, false, agents_list_steps},
+	{"GET", "/api/agents/:id", WHO_PUBLIC, false, agents_get_steps},
+	{"POST", "/api/chat/completions", WHO_OWNER, true, chat_steps},
+	{"POST", "/api/chat/messages", WHO_OWNER, true, chat_steps},
+	{"GET", "/api/chat/sessions/:id/messages", WHO_OWNER, false, sessions_messages_steps},
+};
+
+static enum flow_next refuse_route(struct request *r)
+{
+	return request_reject(r, ERR_ROUTE_NOT_FOUND);
+}
+
+static enum flow_next refuse_method(struct request *r)
+{
+	return request_reject(r, ERR_METHOD_NOT_ALLOWED);
+}
+
+static const struct step no_route_steps[] = {{"find_route", refuse_route, NULL}, {NULL, NULL, NULL}};
+static const struct step no_method_steps[] = {{"find_route", refuse_method, NULL}, {NULL, NULL, NULL}};
+
+/* Does the path have the pattern's shape? Parameters go to params, as they are in the path. */
+static bool matches(const char *pattern, struct str path, struct str params[REQUEST_MAX_PATH_PARAMS])
+{
+	struct str rest = str_from(pattern);
+	size_t n = 0;
+
+	if (path.len > 1 && path.p[path.len - 1] == '/')
+		path.len--;
+	while (rest.len > 0 && path.len > 0) {
+		struct str want = str_cut(&rest, '/'), have = str_cut(&path, '/');
+
+		if (want.len > 0 && want.p[0] == ':') {
+			if (have.len == 0 || n == REQUEST_MAX_PATH_PARAMS)
+				return false;
+			params[n++] = have;
+		} else if (!str_eq(want, have)) {
+			return false;
+		}
+	}
+	return rest.len == 0 && path.len == 0 && !rest.p && !path.p;
+}
+
+const struct step *router_find(struct request *r)
+{
+	struct str params[REQUEST_MAX_PATH_PARAMS] = {{NULL, 0}}, method = r->method;
+	const struct step *refusal = no_route_steps;
+
+	if (str_eq(method, STR("HEAD"))) /* nginx drops the body */
+		method = STR("GET");
+	for (size_t i = 0; i < N_ELEMENTS(routes); i++) {
+		if (!matches(routes[i].pattern, r->path, params))
+			continue;
+		if (!str_eq_cstr(method, routes[i].method)) {
+			refusal = no_method_steps;
+			continue;
+		}
+		r->route = &routes[i];
+		for (size_t j = 0; j < REQUEST_MAX_PATH_PARAMS; j++)
+			r->path_params[j] = request_decode(r, params[j], false);
+		return routes[i].steps;
+	}
+	return refusal;
+}
+
+void router_put_allow(const struct request *r, char *out, size_t size)
+{
+	struct str params[REQUEST_MAX_PATH_PARAMS];
+	size_t n = (size_t)snprintf(out, size, "Allow: ");
+	const char *comma = "";
+
+	for (size_t i = 0; i < N_ELEMENTS(routes) && n < size; i++) {
+		if (!matches(routes[i].pattern, r->path, params))
+			continue;
+		n += (size_t)snprintf(out + n, size - n, "%s%s", comma, strcmp(routes[i].method, "GET") == 0 ? "GET, HEAD" : routes[i].method);
+		comma = ", ";
+	}
+	if (n < size)
+		snprintf(out + n, size - n, "\r\n");
+}
+
+void router_print(FILE *out)
+{
+	static const char *const who[] = {[WHO_PUBLIC] = "public", [WHO_OWNER] = "owner"};
+
+	for (size_t i = 0; i < N_ELEMENTS(routes); i++)
+		fprintf(out, "%s\t%s\t%s\t%s\n", routes[i].method, routes[i].pattern, who[routes[i].who], routes[i].streams ? "stream" : "plain");
+}

@@ -1,0 +1,103 @@
+/* Stored messages of a session, for its owner. */
+#include "handlers/sessions.h"
+
+#include "db/messages.h"
+#include "handlers/owner.h"
+#include "handlers/request.h"
+
+struct page {
+	int64_t limit, offset;
+	struct str role;
+};
+
+static void on_rows(struct op *op)
+{
+	flow_wake(CONTAINER_OF(op, struct request, query.op));
+}
+
+static bool valid_role(struct str role)
+{
+	return str_eq(role, STR("user")) || str_eq(role, STR("assistant")) || str_eq(role, STR("system"));
+}
+
+static enum flow_next load_start(struct request *r)
+{
+	struct page *page = arena_alloc(&r->arena, sizeof(*page));
+
+	*page = (struct page){.limit = 50, .role = STR("")};
+	r->state = page;
+	if (!request_query_int(r, "limit", 1, MESSAGES_MAX_PAGE, &page->limit) || !request_query_int(r, "offset", 0, 1000000000, &page->offset))
+		return FLOW_DONE;
+	if (request_query(r, "role", &page->role) && !valid_role(page->role))
+		return request_reject_because(r, ERR_VALIDATION, "role", "role must be user, assistant or system.");
+	if (!utf8_valid(r->path_params[0]) || memchr(r->path_params[0].p, '\0', r->path_params[0].len))
+		return request_reject(r, ERR_SESSION_NOT_FOUND);
+	r->query.op.done = on_rows;
+	messages_list(r->app->pool, &r->query, uuid_str(&r->user_id), r->path_params[0], page->role, page->limit, page->offset);
+	return FLOW_WAIT;
+}
+
+static void add_if_any(struct json_writer *w, const char *key, struct str s)
+{
+	if (s.len)
+		json_add_str(w, key, s);
+}
+
+static void put_message(struct json_writer *w, const struct message_row *m)
+{
+	json_open(w, '{');
+	json_add_str(w, "id", m->id);
+	json_add_str(w, "role", m->role);
+	json_add_str(w, "content", m->content);
+	json_add_str(w, "status", m->status);
+	json_add_str(w, "createdAt", m->created_at);
+	add_if_any(w, "parentId", m->parent_id);
+	add_if_any(w, "clientId", m->client_id);
+	add_if_any(w, "agentId", m->agent_id);
+	add_if_any(w, "model", m->model);
+	add_if_any(w, "finishReason", m->finish_reason);
+	add_if_any(w, "errorCode", m->error_code);
+	if (m->has_usage) {
+		json_key(w, "usage");
+		json_open(w, '{');
+		json_add_int(w, "prompt_tokens", m->prompt_tokens);
+		json_add_int(w, "completion_tokens", m->completion_tokens);
+		json_add_int(w, "total_tokens", m->total_tokens);
+		json_close(w, '}');
+	}
+	json_close(w, '}');
+}
+
+static enum flow_next load_finish(struct request *r)
+{
+	const struct page *page = r->state;
+	struct buf b = {0}, pages = {0};
+	struct json_writer w = {.out = &b};
+	int64_t total = 0;
+
+	if (r->query.op.err)
+		return request_reject(r, r->query.op.err);
+	if (query_n_rows(&r->query) == 0)
+		return request_reject(r, ERR_SESSION_NOT_FOUND);
+	json_open(&w, '[');
+	for (size_t i = 0; i < query_n_rows(&r->query); i++) {
+		struct message_row m = messages_row(&r->query, i);
+
+		total = m.total;
+		if (m.present)
+			put_message(&w, &m);
+	}
+	json_close(&w, ']');
+	buf_printf(&pages, "{\"page\":%lld,\"pageSize\":%lld,\"total\":%lld,\"totalPages\":%lld}", (long long)(page->offset / page->limit + 1),
+		   (long long)page->limit, (long long)total, (long long)((total + page->limit - 1) / page->limit));
+	request_reply(r, buf_str(&b), buf_str(&pages));
+	buf_fini(&b);
+	buf_fini(&pages);
+	return FLOW_DONE;
+}
+
+const struct step sessions_messages_steps[] = {
+	{"identify", owner_start, NULL},
+	{"load_messages", load_start, load_finish},
+	{NULL, NULL, NULL},
+};

@@ -1,0 +1,273 @@
+/* llmchat-responder: the composition root. Reads the configuration, makes the parts, runs the loop, drains. */
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/conf.h"
+#include "base/crypto.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "base/process.h"
+#include "chat/agents.h"
+#include "chat/turns.h"
+#include "config.h"
+#include "db/pool.h"
+#include "fcgi/server.h"
+#include "handlers/app.h"
+#include "handlers/request.h"
+#include "handlers/router.h"
+#include "net/http.h"
+#include "net/resolver.h"
+
+enum {
+	MAX_BODY_BYTES = 10 * 1024 * 1024, /* nginx's limit too */
+	DB_KEPT_ASIDE = 2,                 /* connections for llmchatctl and jobs */
+	DRAIN_TICK_MS = 50,
+	LAST_WORDS_MS = 3000, /* to store the endings of turns that the drain interrupted */
+};
+
+struct responder {
+	struct conf conf;
+	struct process process;
+	struct app app;
+	struct server server;
+	struct turns turns;
+	struct loop *loop;
+	struct resolver *resolver;
+	struct pool *pool;
+	struct http *http;
+	struct timer drain_tick;
+	uint64_t drain_until_us;
+	bool no_connections, interrupted;
+};
+
+static void on_request(void *arg, struct fcgi_request *fcgi)
+{
+	struct responder *me = arg;
+
+	request_begin(&me->app, fcgi);
+}
+
+static void on_writable(void *arg, struct fcgi_request *fcgi)
+{
+	(void)arg;
+	request_writable(fcgi->owner);
+}
+
+static void on_left(void *arg, struct fcgi_request *fcgi)
+{
+	(void)arg;
+	request_client_left(fcgi->owner);
+}
+
+static void on_connections_gone(void *arg)
+{
+	struct responder *me = arg;
+
+	me->no_connections = true;
+}
+
+/* Drained: no connection of nginx's and no turn is left. Too late: turns are interrupted and their endings stored. */
+static void on_drain_tick(void *arg)
+{
+	struct responder *me = arg;
+	bool late = clock_mono_us() > me->drain_until_us;
+
+	if (me->turns.n_live == 0 && (me->no_connections || late)) {
+		log_info(NULL, "drained", "in_time", !late);
+		loop_stop(me->loop);
+		return;
+	}
+	if (late && !me->interrupted) {
+		log_warn(NULL, "drain_timeout", "turns", me->turns.n_live, "connections", me->server.n_conns);
+		me->interrupted = true;
+		me->drain_until_us = clock_mono_us() + (uint64_t)LAST_WORDS_MS * 1000;
+		turns_interrupt_all(&me->turns);
+	} else if (late) {
+		loop_stop(me->loop);
+		return;
+	}
+	timer_start(&me->drain_tick, DRAIN_TICK_MS);
+}
+
+static void on_terminate(void *arg, int signum)
+{
+	struct responder *me = arg;
+
+	if (me->app.draining)
+		return;
+	log_info(NULL, "draining", "signal", signum, "turns", me->turns.n_live, "connections", me->server.n_conns);
+	me->app.draining = true;
+	me->drain_until_us = clock_mono_us() + (uint64_t)me->conf.drain_timeout_ms * 1000;
+	server_drain(&me->server, on_connections_gone, me);
+	timer_init(&me->drain_tick, me->loop, on_drain_tick, me);
+	timer_start(&me->drain_tick, DRAIN_TICK_MS);
+}
+
+static void on_database_reachable(void *arg)
+{
+	agents_load(arg);
+}
+
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+static int start_parts(struct responder *me, char *why, size_t why_size)
+{
+	const struct conf *conf = &me->conf;
+	int64_t slot = me->process.slot;
+
+	me->loop = loop_new();
+	me->resolver = resolver_new(me->loop);
+	me->http = http_new(me->loop, me->resolver);
+	me->pool = pool_new(me->loop, me->resolver, conf, (int)slot,
+			    (size_t)conf_share(conf->db_max_connections - DB_KEPT_ASIDE, conf->responders, slot),
+			    (size_t)conf_share(conf->db_min_connections, conf->responders, slot));
+	me->app = (struct app){.conf = conf, .loop = me->loop, .pool = me->pool, .turns = &me->turns, .server = &me->server};
+	me->app.began_us = clock_mono_us();
+	me->app.agents = agents_new(me->pool, conf, why, why_size);
+	if (!me->app.agents)
+		return -1;
+	pool_on_reachable(me->pool, on_database_reachable, me->app.agents);
+	turns_init(&me->turns, me->loop, me->http, me->pool, conf, &me->process);
+	me->server = (struct server){
+		.loop = me->loop,
+		.handler = {on_request, on_writable, on_left, me},
+		.max_body_bytes = MAX_BODY_BYTES,
+		.max_buffered_bytes = (size_t)conf->max_buffered_bytes,
+	};
+	loop_on_signal(me->loop, SIGTERM, on_terminate, me);
+	loop_on_signal(me->loop, SIGINT, on_terminate, me);
+	if (server_open(&me->server, STDIN_FILENO) != 0) {
+		snprintf(why, why_size, "Standard input is no listening socket: start me with spawn-fcgi (or llmchat-pool).");
+		return -1;
+	}
+	return 0;
+}
+
+static void stop_parts(struct responder *me)
+{
+	server_close(&me->server);
+	if (me->turns.sweeper) {
+		turns_abandon_all(&me->turns);
+		turns_fini(&me->turns);
+	}
+	agents_free(me->app.agents);
+	timer_fini(&me->drain_tick);
+	http_free(me->http);
+	pool_free(me->pool);
+	resolver_free(me->resolver);
+	loop_turn(me->loop, false); /* what was put off: requests and connections that just went */
+	loop_free(me->loop);
+}
+
+static int run(struct responder *me, int slot)
+{
+	char why[512];
+	int result = EXIT_FAILURE;
+
+	if (slot < 1 || slot > me->conf.responders) {
+		fprintf(stderr, "--slot is %d: it must be a number from 1 to %lld (RESPONDERS).\n", slot, (long long)me->conf.responders);
+		return EXIT_FAILURE;
+	}
+	request_libfcgi_init();
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGUSR1, SIG_IGN);
+	raise_descriptor_limit();
+	log_set_slot(slot);
+	if (process_open(&me->process, me->conf.run_dir, me->conf.node_name, slot, why, sizeof(why)) != 0) {
+		fprintf(stderr, "%s\n", why);
+		return EXIT_FAILURE;
+	}
+	if (start_parts(me, why, sizeof(why)) == 0) {
+		log_info(NULL, "started", "version", PACKAGE_VERSION, "generation", me->process.generation);
+		loop_run(me->loop);
+		log_info(NULL, "stopped");
+		result = EXIT_SUCCESS;
+	} else {
+		fprintf(stderr, "%s\n", why);
+	}
+	stop_parts(me);
+	process_close(&me->process);
+	return result;
+}
+
+static void print_usage(FILE *out)
+{
+	fputs("llmchat-responder " PACKAGE_VERSION ": one FastCGI responder of LLMChat; llmchat-pool starts as many as are wanted.\n"
+	      "\n"
+	      "  --slot N          its number in the pool, from 1; the listening socket is standard input\n"
+	      "  --env-file FILE   NAME=value lines for what the environment does not say (default: $LLMCHAT_ENV_FILE)\n"
+	      "  --check-config    print the configuration (secrets as \"(set)\") and say whether it is valid\n"
+	      "  --help-config     print every configuration variable with default, range and meaning\n"
+	      "  --routes          print the routes: method, pattern, who may, stream or plain\n"
+	      "  --version, --help\n",
+	      out);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"slot", required_argument, NULL, 's'}, {"env-file", required_argument, NULL, 'e'}, {"check-config", no_argument, NULL, 'c'},
+		{"help-config", no_argument, NULL, 'C'}, {"routes", no_argument, NULL, 'r'}, {"version", no_argument, NULL, 'v'},
+		{"help", no_argument, NULL, 'h'}, {0},
+	};
+	const char *env_file = getenv("LLMCHAT_ENV_FILE");
+	struct responder me = {0};
+	enum log_level level;
+	bool check = false;
+	int64_t slot = 0;
+	char why[512];
+	int option, result;
+
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (option) {
+		case 's':
+			if (!str_to_i64(str_from(optarg), &slot) || slot < 1 || slot > 64) {
+				fprintf(stderr, "--slot is %s: it must be a number from 1 to 64.\n", optarg);
+				return 2;
+			}
+			break;
+		case 'e': env_file = optarg; break;
+		case 'c': check = true; break;
+		case 'C': conf_print_help(stdout); return EXIT_SUCCESS;
+		case 'r': router_print(stdout); return EXIT_SUCCESS;
+		case 'v': puts("llmchat-responder " PACKAGE_VERSION); return EXIT_SUCCESS;
+		case 'h': print_usage(stdout); return EXIT_SUCCESS;
+		default: print_usage(stderr); return 2;
+		}
+	}
+	if (optind < argc) {
+		print_usage(stderr);
+		return 2;
+	}
+	crypto_init();
+	if (conf_load(&me.conf, env_file && *env_file ? env_file : NULL, why, sizeof(why)) != 0) {
+		fprintf(stderr, "%s\n", why);
+		conf_fini(&me.conf);
+		return EXIT_FAILURE;
+	}
+	if (log_level_from(str_from(me.conf.log_level), &level))
+		log_set_level(level);
+	if (check) {
+		conf_print(&me.conf, stdout);
+		result = EXIT_SUCCESS;
+	} else {
+		result = run(&me, (int)slot);
+	}
+	conf_fini(&me.conf);
+	return result;
+}
