@@ -1,0 +1,47 @@
+/* One answer as text: the SSE frames of a stream, or one JSON object. It knows nothing of time or sockets. */
+#ifndef SIM_ANSWER_H
+#define SIM_ANSWER_H
+
+#include <stdbool.h>
+
+#include "sim/buf.h"
+#include "sim/script.h"
+
+struct ask;
+
+/* What the script wants next. */
+enum answer_coming { COMING_TOKEN, COMING_END, COMING_STALL, COMING_CUT, COMING_ERROR };
+
+struct answer {
+	struct script script;
+	bool include_usage;
+	struct buf echo; /* owned; empty unless the text is an echo */
+	size_t echo_at;
+	int n_tokens; /* reasoning and text together */
+	int n_sent;
+	int n_prompt_tokens;
+	struct buf opening; /* of each chunk, up to its choices; owned */
+};
+
+/* Takes the text out of ask. seq makes the answer's id. */
+void answer_init(struct answer *answer, const struct script *script, struct ask *ask, unsigned seq);
+void answer_fini(struct answer *answer);
+
+enum answer_coming answer_coming(const struct answer *answer);
+
+/* How many tokens there will be, up to the end or to whatever the script wants before it. */
+int answer_reach(const struct answer *answer);
+
+/* Adds the frame of the next token, before the first one also that of the role; only at COMING_TOKEN. */
+void answer_add_token(struct answer *answer, struct buf *out);
+
+/* Adds the finish_reason, usage and [DONE], as the script allows; only at COMING_END. */
+void answer_add_end(const struct answer *answer, struct buf *out);
+
+/* Adds the frame of an error in mid-stream. */
+void answer_add_error(struct buf *out);
+
+/* Adds the whole answer as one JSON object, in place of all the above. */
+void answer_add_whole(struct answer *answer, struct buf *out);
+
+#endif

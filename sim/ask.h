@@ -1,0 +1,26 @@
+/* What a completions request asks for: the few fields of its JSON that matter here. */
+#ifndef SIM_ASK_H
+#define SIM_ASK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "sim/buf.h"
+#include "sim/script.h"
+
+struct ask {
+	char model[SCRIPT_NAME_MAX_BYTES + 2]; /* a byte more than a script takes, so that too long is seen */
+	bool stream;
+	bool include_usage;
+	struct buf text; /* of the last user message; owned */
+
+	bool is_json;        /* even if something else is wrong with it */
+	const char *problem; /* a sentence, when ask_read() refuses */
+	const char *param;   /* the field at fault, or NULL */
+};
+
+/* Reads the body of a request. Returns 0, or -1 with the problem. ask_fini() is due in both cases. */
+int ask_read(struct ask *ask, const char *body, size_t len);
+void ask_fini(struct ask *ask);
+
+#endif

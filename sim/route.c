@@ -1,0 +1,171 @@
+/* Which answer a request gets: completions, the list of models, and the simulator's own pages under /sim. */
+#include "sim/route.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sim/ask.h"
+#include "sim/conn.h"
+#include "sim/play.h"
+#include "sim/reply.h"
+#include "sim/script.h"
+#include "sim/sim.h"
+
+enum { MAX_WHOLE_BYTES = 64 * 1024 * 1024 };
+
+static bool is_authorized(const struct conn *conn)
+{
+	const char *key = conn->sim->key;
+	const char *given = conn->request.authorization;
+
+	if (!key)
+		return true;
+	return given && strncasecmp(given, "Bearer ", 7) == 0 && strcmp(given + 7, key) == 0;
+}
+
+void last_request_fini(struct last_request *last)
+{
+	free(last->authorization);
+	free(last->x_request_id);
+	buf_fini(&last->body);
+	*last = (struct last_request){0};
+}
+
+/* Keeps the request for /sim/last; takes its body. */
+static void remember(struct conn *conn, bool is_json)
+{
+	struct last_request *last = &conn->sim->last;
+	struct http_request *request = &conn->request;
+
+	last_request_fini(last);
+	last->authorization = request->authorization ? strdup(request->authorization) : NULL;
+	last->x_request_id = request->x_request_id ? strdup(request->x_request_id) : NULL;
+	if (is_json) {
+		last->body = request->body;
+		request->body = (struct buf){0};
+	}
+}
+
+/* Whether an answer that is not streamed would be too much to hold in memory. */
+static bool is_too_long(const struct script *script, bool stream)
+{
+	long long n = (script->n_tokens > 0 ? script->n_tokens : 20) + (long long)script->n_reasoning;
+
+	return !stream && n * (script->token_bytes ? script->token_bytes : 32) > MAX_WHOLE_BYTES;
+}
+
+static void on_completions(struct conn *conn)
+{
+	struct ask ask;
+	struct script script;
+	char why[512];
+	char message[1024];
+	int err = ask_read(&ask, conn->request.body.data, conn->request.body.len);
+
+	remember(conn, ask.is_json);
+	if (!is_authorized(conn)) {
+		play_refuse(conn, 401, NULL, NULL, NULL);
+	} else if (err < 0) {
+		play_refuse(conn, 400, ask.problem, ask.param, NULL);
+	} else if (script_parse(&script, ask.model, why, sizeof(why)) < 0) {
+		snprintf(message, sizeof(message), "The model '%.*s' does not exist: %s.", SCRIPT_NAME_MAX_BYTES,
+			 strlen(ask.model) > SCRIPT_NAME_MAX_BYTES ? "..." : ask.model, why);
+		play_refuse(conn, 404, message, "model", "model_not_found");
+	} else if (is_too_long(&script, ask.stream)) {
+		play_refuse(conn, 400, "An answer of this length must be streamed.", "stream", NULL);
+	} else {
+		play_start(conn, &script, &ask);
+	}
+	ask_fini(&ask);
+}
+
+static void on_models(struct conn *conn)
+{
+	static const char *const names[] = {"sim", "sim-zh", "sim-emoji", "sim-echo", "sim-n100-d20", "sim-n5-d0"};
+	struct buf json = {0};
+
+	if (!is_authorized(conn)) {
+		reply_error(conn, 401, NULL, NULL, NULL);
+		return;
+	}
+	buf_puts(&json, "{\"object\":\"list\",\"data\":[");
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		buf_printf(&json, "%s{\"id\":\"%s\",\"object\":\"model\",\"created\":1700000000,\"owned_by\":\"sim\"}", i ? "," : "",
+			   names[i]);
+	buf_puts(&json, "]}");
+	reply_json(conn, 200, "", &json);
+	buf_fini(&json);
+}
+
+static void on_stats(struct conn *conn)
+{
+	const struct counters *counters = &conn->sim->counters;
+	struct buf json = {0};
+
+	buf_printf(&json,
+		   "{\"requests\":%llu,\"completed\":%llu,\"open\":%llu,\"closed_by_client\":%llu,"
+		   "\"errors\":%llu,\"tokens\":%llu}",
+		   counters->requests, counters->completed, conn->sim->open, counters->closed_by_client, counters->errors,
+		   counters->tokens);
+	reply_json(conn, 200, "", &json);
+	buf_fini(&json);
+}
+
+static void on_last(struct conn *conn)
+{
+	const struct last_request *last = &conn->sim->last;
+	struct buf json = {0};
+
+	buf_puts(&json, "{\"authorization\":");
+	buf_puts_json(&json, last->authorization);
+	buf_puts(&json, ",\"xRequestId\":");
+	buf_puts_json(&json, last->x_request_id);
+	buf_puts(&json, ",\"body\":");
+	if (last->body.len)
+		buf_add(&json, last->body.data, last->body.len);
+	else
+		buf_puts(&json, "null");
+	buf_puts(&json, "}");
+	reply_json(conn, 200, "", &json);
+	buf_fini(&json);
+}
+
+static void on_reset(struct conn *conn)
+{
+	conn->sim->counters = (struct counters){0};
+	conn->sim->epoch++;
+	last_request_fini(&conn->sim->last);
+	on_stats(conn);
+}
+
+struct route {
+	const char *method;
+	const char *path;
+	void (*handle)(struct conn *conn);
+};
+
+static const struct route routes[] = {
+    {"POST", "/v1/chat/completions", on_completions},
+    {"POST", "/chat/completions", on_completions},
+    {"GET", "/v1/models", on_models},
+    {"GET", "/models", on_models},
+    {"GET", "/sim/stats", on_stats},
+    {"GET", "/sim/last", on_last},
+    {"POST", "/sim/reset", on_reset},
+};
+
+void route_request(struct conn *conn)
+{
+	const struct route *found = NULL;
+
+	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]) && !found; i++)
+		if (strcmp(routes[i].path, conn->request.path) == 0)
+			found = &routes[i];
+	if (!found)
+		reply_error(conn, 404, "There is nothing at this address.", NULL, "not_found");
+	else if (strcmp(found->method, conn->request.method) != 0)
+		reply_error(conn, 405, NULL, NULL, NULL);
+	else
+		found->handle(conn);
+}

@@ -1,0 +1,44 @@
+/* What the whole simulator shares: the loop, the counters and the last request seen. */
+#ifndef SIM_SIM_H
+#define SIM_SIM_H
+
+#include <stdbool.h>
+#include <uv.h>
+
+#include "sim/buf.h"
+#include "sim/pace.h"
+
+struct conn;
+
+/* requests = completed + errors + closed_by_client + those open that began since the last reset. */
+struct counters {
+	unsigned long long requests;
+	unsigned long long completed;
+	unsigned long long closed_by_client;
+	unsigned long long errors; /* error answers, frames of errors, cuts */
+	unsigned long long tokens;
+};
+
+struct last_request {
+	char *authorization; /* owned; NULL if absent, like the next one */
+	char *x_request_id;  /* owned */
+	struct buf body;     /* owned; empty if it was not JSON */
+};
+
+struct sim {
+	uv_loop_t *loop; /* borrowed */
+	const char *key; /* borrowed; NULL: everyone may ask */
+	struct counters counters;
+	unsigned long long open;
+	unsigned epoch; /* counts resets: what began before one is not counted after it */
+	unsigned n_answers;
+	struct last_request last;
+	struct conn *conns;
+	struct pace pace;
+	struct buf scratch; /* what is about to be sent; nobody's between callbacks */
+	char input[64 * 1024];
+};
+
+void last_request_fini(struct last_request *last);
+
+#endif
