@@ -150,6 +150,7 @@ static int start_parts(struct responder *me, char *why, size_t why_size)
 	};
 	loop_on_signal(me->loop, SIGTERM, on_terminate, me);
 	loop_on_signal(me->loop, SIGINT, on_terminate, me);
+	loop_on_signal(me->loop, SIGQUIT, on_terminate, me); /* what multiwatch sends when it is told to end */
 	if (server_open(&me->server, STDIN_FILENO) != 0) {
 		snprintf(why, why_size, "Standard input is no listening socket: start me with spawn-fcgi (or llmchat-pool).");
 		return -1;

@@ -12,7 +12,7 @@
 #include "db/pool_inside.h"
 #include "db/sqlstate.h"
 
-enum { MAX_CONNECTING = 2, SLOW_US = 1000000 };
+enum { MAX_CONNECTING = 2, SLOW_US = 1000000, SWOLLEN_IDLE_MS = 5000 };
 
 size_t conns_established(const struct pool *pool)
 {
@@ -112,8 +112,11 @@ static void conn_return(struct pool_conn *c)
 	if (c->worn || conns_established(c->pool) > c->pool->max) {
 		conn_drop(c);
 	} else {
+		int64_t idle_ms = c->pool->conf->db_idle_timeout_ms;
+
 		conn_move(c, CONN_IDLE);
-		c->deadline_us = from_now_us(c->pool->conf->db_idle_timeout_ms);
+		c->deadline_us = from_now_us(c->pg.swollen && idle_ms > SWOLLEN_IDLE_MS ? SWOLLEN_IDLE_MS : idle_ms);
+		c->pool->swollen |= c->pg.swollen;
 	}
 }
 
@@ -237,14 +240,14 @@ static void on_lost(void *arg, const char *why)
 	pool_serve(pool);
 }
 
-static void conn_connect(struct pool_conn *c, const char *address)
+static void conn_connect(struct pool_conn *c, const char *addresses)
 {
 	static const struct pg_events events = {on_ready, on_done, on_lost};
 	char why[PG_WHY_SIZE];
 	struct pool *pool = c->pool;
 
 	conn_move(c, CONN_CONNECTING);
-	if (pg_open(&c->pg, pool->loop, pool->conf, address, pool->name, &events, c, why) != 0)
+	if (pg_open(&c->pg, pool->loop, pool->conf, addresses, pool->name, &events, c, why) != 0)
 		conn_failed(c, why);
 }
 
@@ -256,7 +259,7 @@ static void on_address(struct op *op)
 	if (op->err)
 		conn_failed(c, op->err == -ERR_UPSTREAM_TIMEOUT ? "the name server does not answer" : "the host name has no address");
 	else
-		conn_connect(c, c->resolve.address);
+		conn_connect(c, c->resolve.addresses);
 	pool_serve(pool);
 }
 
@@ -303,7 +306,7 @@ static void conn_expired(struct pool_conn *c)
 		conn_drop(c); /* if the server itself is stuck, the next attempt to connect will tell */
 		break;
 	case CONN_IDLE:
-		if (conns_established(c->pool) > c->pool->min)
+		if (conns_established(c->pool) > c->pool->min || c->pg.swollen)
 			conn_drop(c);
 		break;
 	case CONN_GONE:
@@ -313,6 +316,7 @@ static void conn_expired(struct pool_conn *c)
 
 void conns_expire(struct pool *pool, uint64_t now_us)
 {
+	pool->swollen = false;
 	for (enum conn_state state = 0; state < CONN_GONE; state++) {
 		struct list *head = &pool->conns[state], *l, *before;
 
@@ -322,6 +326,8 @@ void conns_expire(struct pool *pool, uint64_t now_us)
 			before = l->prev;
 			if (c->deadline_us <= now_us)
 				conn_expired(c);
+			else if (state == CONN_IDLE)
+				pool->swollen |= c->pg.swollen;
 		}
 	}
 }

@@ -12,7 +12,7 @@
 #include "base/mem.h"
 #include "db/query.h"
 
-enum { KEEP_SCRATCH_BYTES = 65536, NUMBER_SIZE = 24 };
+enum { KEEP_SCRATCH_BYTES = 65536, SWOLLEN_BYTES = 1048576, NUMBER_SIZE = 24 };
 
 /* The first line of libpq's last error. It names hosts, roles and databases, never passwords. */
 static void explain(const struct pg *pg, char why[PG_WHY_SIZE])
@@ -47,13 +47,30 @@ static void ignore_notice(void *arg, const PGresult *notice)
 	(void)notice;
 }
 
-int pg_open(struct pg *pg, struct loop *loop, const struct conf *conf, const char *address, const char *name,
+/* libpq wants as many host names as addresses: the same one for each. */
+static struct buf repeat_host(const char *host, const char *addresses)
+{
+	struct buf hosts = {0};
+
+	buf_add_cstr(&hosts, host);
+	for (const char *p = addresses; p && *p; p++) {
+		if (*p == ',') {
+			buf_add_char(&hosts, ',');
+			buf_add_cstr(&hosts, host);
+		}
+	}
+	buf_add_char(&hosts, '\0');
+	return hosts;
+}
+
+int pg_open(struct pg *pg, struct loop *loop, const struct conf *conf, const char *addresses, const char *name,
 	    const struct pg_events *events, void *arg, char why[PG_WHY_SIZE])
 {
 	char port[NUMBER_SIZE];
+	struct buf hosts = repeat_host(conf->db_host, addresses);
 	const char *const pairs[][2] = {
-		{"host", conf->db_host}, /* also what a certificate is compared with */
-		{"hostaddr", address},   /* without it libpq would ask the name server, and block */
+		{"host", hosts.p},       /* also what a certificate is compared with */
+		{"hostaddr", addresses}, /* without it libpq would ask the name server, and block */
 		{"port", port},
 		{"user", conf->db_user},
 		{"password", *conf->db_password ? conf->db_password : NULL},
@@ -75,6 +92,7 @@ int pg_open(struct pg *pg, struct loop *loop, const struct conf *conf, const cha
 	}
 	*pg = (struct pg){.loop = loop, .events = events, .arg = arg, .state = PG_CONNECTING};
 	pg->conn = PQconnectStartParams(keywords, values, 0);
+	buf_fini(&hosts);
 	if (!pg->conn)
 		mem_exhausted(0);
 	PQsetNoticeReceiver(pg->conn, ignore_notice, NULL);
@@ -180,6 +198,8 @@ static bool send_execute(struct pg *pg, const struct query *q, bool prepared)
 		sent = PQsendQueryPrepared(pg->conn, pg->stmt->name, q->n_params, values, NULL, NULL, 0);
 	else
 		sent = PQsendQueryParams(pg->conn, pg->stmt->sql, q->n_params, NULL, values, NULL, NULL, 0);
+	if (pg->scratch.len > SWOLLEN_BYTES)
+		pg->swollen = true;
 	if (pg->scratch.size > KEEP_SCRATCH_BYTES)
 		buf_fini(&pg->scratch);
 	return sent && flush(pg);
@@ -221,6 +241,8 @@ static void finish(struct pg *pg)
 	pg->stmt = NULL;
 	pg->q = NULL;
 	pg->state = PG_IDLE;
+	if (result && PQresultMemorySize(result) > SWOLLEN_BYTES)
+		pg->swollen = true;
 	pg->events->on_done(pg->arg, result);
 }
 

@@ -42,12 +42,14 @@ struct pg {
 	const struct statement **prepared; /* owned: what this connection has prepared */
 	size_t n_prepared, prepared_size;
 	struct buf scratch; /* parameters, each with its NUL, while they are handed to libpq */
+	bool swollen;       /* a large statement has gone through: libpq keeps buffers of its size for good */
 	bool reused;        /* the statement was prepared by an earlier one */
 };
 
-/* Begins to connect to the database of conf; address is the numeric form of its host, NULL for a unix socket; name is what the
+/* Begins to connect to the database of conf; addresses are the numeric forms of its host with commas between,
+ * NULL for a unix socket; name is what the
  * server calls us. events and arg are borrowed until pg_close. Returns 0, or -1 with the reason in why: then it is closed. */
-MUST_CHECK int pg_open(struct pg *pg, struct loop *loop, const struct conf *conf, const char *address, const char *name,
+MUST_CHECK int pg_open(struct pg *pg, struct loop *loop, const struct conf *conf, const char *addresses, const char *name,
 		       const struct pg_events *events, void *arg, char why[PG_WHY_SIZE]);
 /* Closes at once; no event comes afterwards. Right inside an event, but the memory must outlive the event. */
 void pg_close(struct pg *pg);

@@ -64,7 +64,8 @@ void pool_fail_waiting(struct pool *pool)
 static void need_tick(struct pool *pool)
 {
 	bool hurry = pool->n_waiting || pool->n_conns[CONN_ACTIVE] || conns_connecting(pool);
-	unsigned tick_ms = hurry ? TICK_MS : conns_established(pool) > pool->min ? IDLE_TICK_MS : 0;
+	bool spare = conns_established(pool) > pool->min || pool->swollen;
+	unsigned tick_ms = hurry ? TICK_MS : spare ? IDLE_TICK_MS : 0;
 
 	if (tick_ms == 0 || (pool->tick_ms && pool->tick_ms <= tick_ms))
 		return;

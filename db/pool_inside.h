@@ -46,6 +46,7 @@ struct pool {
 	struct backoff backoff;
 	bool backing_off; /* no new connection until retry fires */
 	bool failing;     /* the last attempt to connect failed */
+	bool swollen;     /* an idle connection may be swollen (see struct pg) and is to be renewed once it is idle for a while */
 	bool announce;    /* listeners are to be told */
 	enum { NEVER_REACHED, REACHABLE, UNREACHABLE } reached;
 	struct {

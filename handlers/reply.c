@@ -8,14 +8,35 @@
 #include "handlers/request.h"
 #include "handlers/router.h"
 
+static const char *reason_phrase(int status)
+{
+	switch (status) {
+	case 200: return "OK";
+	case 400: return "Bad Request";
+	case 401: return "Unauthorized";
+	case 403: return "Forbidden";
+	case 404: return "Not Found";
+	case 405: return "Method Not Allowed";
+	case 408: return "Request Timeout";
+	case 409: return "Conflict";
+	case 413: return "Payload Too Large";
+	case 415: return "Unsupported Media Type";
+	case 429: return "Too Many Requests";
+	case 502: return "Bad Gateway";
+	case 503: return "Service Unavailable";
+	case 504: return "Gateway Timeout";
+	default: return "Internal Server Error";
+	}
+}
+
 /* Headers that every answer has. */
 static void put_head(struct request *r, struct buf *out, int status, const char *content_type)
 {
 	uint64_t took_us = clock_mono_us() - r->began_us;
 
 	r->status = status;
-	buf_printf(out, "Status: %d\r\nContent-Type: %s\r\nX-Request-Id: %s\r\nX-LLMChat-Overhead-Us: %llu\r\n", status, content_type,
-		   r->request_id, (unsigned long long)(took_us > r->not_ours_us ? took_us - r->not_ours_us : 0));
+	buf_printf(out, "Status: %d %s\r\nContent-Type: %s\r\nX-Request-Id: %s\r\nX-LLMChat-Overhead-Us: %llu\r\n", status, reason_phrase(status),
+		   content_type, r->request_id, (unsigned long long)(took_us > r->not_ours_us ? took_us - r->not_ours_us : 0));
 	owner_put_cookie(r, out);
 }
 
@@ -24,8 +45,9 @@ static enum flow_next finish(struct request *r, struct str bytes)
 {
 	fcgi_finish(r->fcgi, bytes);
 	r->fcgi = NULL;
-	log_info(&r->log, "answered", "method", r->method.len ? r->route ? r->route->method : "?" : "?", "route", r->route ? r->route->pattern : "-",
-		 "status", r->status, "took_us", clock_mono_us() - r->began_us);
+	/* nginx's access log has every request; this is for whoever looks closer. */
+	log_debug(&r->log, "answered", "route", r->route ? r->route->pattern : "-", "status", r->status, "took_us",
+		  clock_mono_us() - r->began_us);
 	flow_end(r);
 	return FLOW_DONE;
 }

@@ -279,12 +279,12 @@ static bool pin_address(struct transfer *t)
 
 	if (curl_url_get(t->url, CURLUPART_HOST, &host, 0) != CURLUE_OK)
 		return false;
-	if (host[0] == '[' || strcmp(host, t->resolve.address) == 0) { /* it is an address itself */
+	if (host[0] == '[' || strcmp(host, t->resolve.addresses) == 0) { /* it is an address itself */
 		curl_free(host);
 		return true;
 	}
 	if (curl_url_get(t->url, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK) {
-		if (asprintf(&line, "%s:%s:%s", host, port, t->resolve.address) > 0) {
+		if (asprintf(&line, "%s:%s:%s", host, port, t->resolve.addresses) > 0) {
 			t->addresses = curl_slist_append(NULL, line);
 			free(line);
 			pinned = t->addresses && curl_easy_setopt(t->easy, CURLOPT_RESOLVE, t->addresses) == CURLE_OK;

@@ -19,7 +19,7 @@ enum { KEEP_US = 30000000, KEEP_FAILURE_US = 1000000, DEFAULT_DEADLINE_US = 5000
 struct name {
 	struct list node; /* in resolver.names */
 	char host[RESOLVE_HOST_SIZE];
-	char address[RESOLVE_ADDRESS_SIZE]; /* empty: the look-up failed */
+	char addresses[RESOLVE_SIZE]; /* empty: the look-up failed */
 	uint64_t fresh_until_us;
 	uv_getaddrinfo_t *request; /* owned by libuv while in flight */
 	struct resolver *resolver; /* NULL once the resolver is gone */
@@ -87,9 +87,9 @@ static void tell(struct defer *d)
 	}
 }
 
-static void answer(struct resolve *r, const char *address, int err)
+static void answer(struct resolve *r, const char *addresses, int err)
 {
-	snprintf(r->address, sizeof(r->address), "%s", address);
+	snprintf(r->addresses, sizeof(r->addresses), "%s", addresses);
 	r->op.err = err;
 	list_remove(&r->node);
 	list_push(&r->resolver->answered, &r->node);
@@ -98,7 +98,22 @@ static void answer(struct resolve *r, const char *address, int err)
 
 static void answer_from(struct resolve *r, const struct name *n)
 {
-	answer(r, n->address, n->address[0] ? 0 : -ERR_UPSTREAM);
+	answer(r, n->addresses, n->addresses[0] ? 0 : -ERR_UPSTREAM);
+}
+
+/* The first few addresses: a name may have one that nobody listens on, localhost for instance. */
+static void take_addresses(struct name *n, const struct addrinfo *found)
+{
+	char text[INET6_ADDRSTRLEN];
+	size_t len = 0;
+
+	n->addresses[0] = '\0';
+	for (int i = 0; found && i < RESOLVE_MAX_ADDRESSES; found = found->ai_next) {
+		if (getnameinfo(found->ai_addr, found->ai_addrlen, text, sizeof(text), NULL, 0, NI_NUMERICHOST) != 0)
+			continue;
+		len += (size_t)snprintf(n->addresses + len, sizeof(n->addresses) - len, "%s%s", len ? "," : "", text);
+		i++;
+	}
 }
 
 static void on_addresses(uv_getaddrinfo_t *request, int status, struct addrinfo *found)
@@ -113,12 +128,10 @@ static void on_addresses(uv_getaddrinfo_t *request, int status, struct addrinfo 
 		free(n);
 		return;
 	}
-	n->address[0] = '\0';
-	if (status == 0 && getnameinfo(found->ai_addr, found->ai_addrlen, n->address, sizeof(n->address), NULL, 0, NI_NUMERICHOST) != 0)
-		n->address[0] = '\0';
+	take_addresses(n, status == 0 ? found : NULL);
 	uv_freeaddrinfo(found);
-	n->fresh_until_us = clock_mono_us() + (n->address[0] ? KEEP_US : KEEP_FAILURE_US);
-	if (!n->address[0])
+	n->fresh_until_us = clock_mono_us() + (n->addresses[0] ? KEEP_US : KEEP_FAILURE_US);
+	if (!n->addresses[0])
 		log_warn(NULL, "name_not_found", "host", n->host, "error", status ? uv_err_name(status) : "EAI_NONAME");
 	while ((node = list_pop(&n->waiters)))
 		answer_from(CONTAINER_OF(node, struct resolve, node), n);

@@ -8,7 +8,7 @@
 struct loop;
 struct resolver;
 
-enum { RESOLVE_ADDRESS_SIZE = 46, RESOLVE_HOST_SIZE = 256 };
+enum { RESOLVE_MAX_ADDRESSES = 4, RESOLVE_SIZE = RESOLVE_MAX_ADDRESSES * 46, RESOLVE_HOST_SIZE = 256 };
 
 struct resolver *resolver_new(struct loop *loop);
 /* Nobody may wait any more; a look-up in flight is let go. */
@@ -17,7 +17,7 @@ void resolver_free(struct resolver *r);
 /* One waiter; storage belongs to the caller. */
 struct resolve {
 	struct op op;
-	char address[RESOLVE_ADDRESS_SIZE]; /* numeric, valid in done if err is 0 */
+	char addresses[RESOLVE_SIZE]; /* numeric, best first, with commas between; valid in done if err is 0 */
 	/* the resolver's own: */
 	struct list node;
 	struct resolver *resolver;

@@ -1,0 +1,9 @@
+bin_PROGRAMS += llmchatctl
+llmchatctl_CPPFLAGS = $(AM_CPPFLAGS) $(PQ_CFLAGS) -DLLMCHAT_SQL_DIR='"$(pkgdatadir)/sql"'
+llmchatctl_SOURCES = \
+	ctl/args.c ctl/args.h \
+	ctl/main.c \
+	ctl/migrate.c ctl/migrate.h \
+	ctl/migrate_command.c ctl/migrate_command.h \
+	ctl/pg_sync.c ctl/pg_sync.h
+llmchatctl_LDADD = libbase.a $(PQ_LIBS) $(UV_LIBS) $(SODIUM_LIBS) $(JSON_LIBS)

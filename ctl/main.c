@@ -1,0 +1,87 @@
+/* llmchatctl: the operator's tool. One table of commands; each reads the same configuration as the responders. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/crypto.h"
+#include "ctl/args.h"
+#include "ctl/migrate_command.h"
+
+static int help(const struct args *args);
+
+static const struct command {
+	const char *name;
+	int (*run)(const struct args *args); /* returns the exit status */
+	const char *usage, *summary;
+} commands[] = {
+	{"migrate", migrate_command, "migrate [--status] [--sql-dir DIR]",
+	 "bring the database to the tables of this version, or show where it is"},
+	{"help", help, "help", "print this"},
+};
+
+static int help(const struct args *args)
+{
+	if (args->n > 0)
+		return args_refuse("help takes no arguments.");
+	printf("Usage: llmchatctl [--env-file FILE] COMMAND\n\n");
+	for (size_t i = 0; i < N_ELEMENTS(commands); i++)
+		printf("  %-38s %s\n", commands[i].usage, commands[i].summary);
+	printf("\nThe configuration is the environment and FILE (or $LLMCHAT_ENV_FILE); the environment wins.\n"
+	       "Exit status: 0 all is well, 1 it failed or something is wrong, 2 the command line was not understood.\n\n%s",
+	       migrate_help);
+	return EXIT_FINE;
+}
+
+static int run(struct args *args)
+{
+	const char *name;
+
+	if (args->n == 0)
+		return args_refuse("Which command?");
+	name = args->words[0];
+	args->words++;
+	args->n--;
+	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+		return help(args);
+	for (size_t i = 0; i < N_ELEMENTS(commands); i++) {
+		if (strcmp(name, commands[i].name) != 0)
+			continue;
+		for (int j = 0; j < args->n; j++)
+			if (strcmp(args->words[j], "--help") == 0)
+				return help(&(struct args){.n = 0});
+		return commands[i].run(args);
+	}
+	return args_refuse("There is no %s %s.", name[0] == '-' ? "option" : "command", name);
+}
+
+/* Takes out what every command understands; returns an exit status, or -1 to go on. */
+static int take_common(struct args *args)
+{
+	struct args all = *args;
+
+	args->n = 0;
+	for (int i = 0; i < all.n; i++) {
+		int found = args_option(&all, &i, "--env-file", &args->env_file);
+
+		if (found < 0)
+			return EXIT_USAGE;
+		if (!found)
+			args->words[args->n++] = all.words[i];
+	}
+	return -1;
+}
+
+int main(int argc, char **argv)
+{
+	struct args args = {argc - 1, argv + 1, getenv("LLMCHAT_ENV_FILE")};
+	int status;
+
+	if (args.env_file && !*args.env_file)
+		args.env_file = NULL;
+	crypto_init();
+	status = take_common(&args);
+	if (status < 0)
+		status = run(&args);
+	if (fflush(stdout) != 0 && status == EXIT_FINE)
+		status = EXIT_FAILED;
+	return status;
+}

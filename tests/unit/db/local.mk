@@ -1,0 +1,17 @@
+check_PROGRAMS += tests/unit/db/test_pool tests/unit/db/test_pool_faults tests/unit/db/test_sqlstate
+db_test_world = \
+	tests/unit/db/fixture.c tests/unit/db/fixture.h \
+	tests/unit/db/server.c tests/unit/db/server.h
+db_test_libs = libdb.a libnet.a libbase.a $(CMOCKA_LIBS) $(PQ_LIBS) $(CURL_LIBS) $(UV_LIBS) $(SODIUM_LIBS) $(JSON_LIBS)
+
+tests_unit_db_test_pool_SOURCES = tests/unit/db/test_pool.c $(db_test_world)
+tests_unit_db_test_pool_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_db_test_pool_LDADD = $(db_test_libs)
+
+tests_unit_db_test_pool_faults_SOURCES = tests/unit/db/test_pool_faults.c $(db_test_world)
+tests_unit_db_test_pool_faults_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_db_test_pool_faults_LDADD = $(db_test_libs)
+
+tests_unit_db_test_sqlstate_SOURCES = tests/unit/db/test_sqlstate.c
+tests_unit_db_test_sqlstate_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_db_test_sqlstate_LDADD = $(db_test_libs)
