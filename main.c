@@ -79,7 +79,7 @@ static void on_drain_tick(void *arg)
 	bool late = clock_mono_us() > me->drain_until_us;
 
 	if (me->turns.n_live == 0 && (me->no_connections || late)) {
-		log_info(NULL, "drained", "in_time", !late);
+		log_info(NULL, "drained", "in_time", (bool)!late);
 		loop_stop(me->loop);
 		return;
 	}

@@ -27,7 +27,7 @@ struct loop {
 	struct on_signal signals[MAX_SIGNALS];
 	size_t n_signals;
 	struct loop_lag lag;
-	uint64_t turn_began_us, idle_before_us;
+	uint64_t turn_began_us; /* of the first callback since the last poll; 0: none yet */
 	const char *slowest;
 	uint64_t slowest_us;
 };
@@ -37,10 +37,22 @@ static void on_idle(uv_idle_t *h)
 	(void)h;
 }
 
+/* A turn reaches from the first callback after a poll to the next poll. */
+static void note_callback(struct loop *loop)
+{
+	if (loop->turn_began_us == 0)
+		loop->turn_began_us = clock_mono_us();
+}
+
 static void run_deferred(struct loop *loop)
 {
 	struct list batch, *node;
 
+	if (list_empty(&loop->deferred)) {
+		uv_idle_stop(&loop->keep_turning);
+		return;
+	}
+	note_callback(loop);
 	list_init(&batch);
 	list_move_all(&batch, &loop->deferred);
 	while ((node = list_pop(&batch))) {
@@ -48,32 +60,27 @@ static void run_deferred(struct loop *loop)
 
 		d->fn(d);
 	}
-	if (list_empty(&loop->deferred))
-		uv_idle_stop(&loop->keep_turning);
-	else
+	if (!list_empty(&loop->deferred))
 		uv_idle_start(&loop->keep_turning, on_idle);
 }
 
-/* A turn reaches from one poll to the next; the time spent waiting in poll does not count. */
 static void measure_turn(struct loop *loop)
 {
-	uint64_t now_us = clock_mono_us(), idle_us = uv_metrics_idle_time(&loop->uv) / 1000;
-	uint64_t wall_us = now_us - loop->turn_began_us, waited_us = idle_us - loop->idle_before_us;
-	uint64_t busy_us = wall_us > waited_us ? wall_us - waited_us : 0;
+	uint64_t busy_us;
 
-	if (loop->turn_began_us) {
-		loop->lag.n_turns++;
-		loop->lag.total_busy_us += busy_us;
-		if (busy_us > loop->lag.max_us)
-			loop->lag.max_us = busy_us;
-		if (busy_us > LOOP_SLOW_US) {
-			loop->lag.n_slow++;
-			log_warn(NULL, "loop_slow", "took_us", busy_us, "activity", loop->slowest ? loop->slowest : "unknown", "activity_us",
-				 loop->slowest_us);
-		}
+	if (loop->turn_began_us == 0)
+		return;
+	busy_us = clock_mono_us() - loop->turn_began_us;
+	loop->lag.n_turns++;
+	loop->lag.total_busy_us += busy_us;
+	if (busy_us > loop->lag.max_us)
+		loop->lag.max_us = busy_us;
+	if (busy_us > LOOP_SLOW_US) {
+		loop->lag.n_slow++;
+		log_warn(NULL, "loop_slow", "took_us", busy_us, "activity", loop->slowest ? loop->slowest : "unknown", "activity_us",
+			 loop->slowest_us);
 	}
-	loop->turn_began_us = now_us;
-	loop->idle_before_us = idle_us;
+	loop->turn_began_us = 0;
 	loop->slowest = NULL;
 	loop->slowest_us = 0;
 }
@@ -95,9 +102,10 @@ struct loop *loop_new(void)
 {
 	struct loop *loop = mem_alloc(sizeof(*loop));
 
-	if (uv_loop_init(&loop->uv) != 0 || uv_loop_configure(&loop->uv, UV_METRICS_IDLE_TIME) != 0)
+	if (uv_loop_init(&loop->uv) != 0)
 		abort();
 	list_init(&loop->deferred);
+	loop->uv.data = loop;
 	uv_prepare_init(&loop->uv, &loop->before_poll);
 	uv_check_init(&loop->uv, &loop->after_poll);
 	uv_idle_init(&loop->uv, &loop->keep_turning);
@@ -163,6 +171,7 @@ static void on_timer(uv_timer_t *h)
 {
 	struct timer *t = h->data;
 
+	note_callback(h->loop->data);
 	t->fn(t->arg);
 }
 
@@ -196,6 +205,7 @@ static void on_poll(uv_poll_t *h, int status, int events)
 {
 	struct watch *w = h->data;
 
+	note_callback(h->loop->data);
 	if (status < 0) { /* libuv has stopped watching; the error shows itself to whoever reads or writes now */
 		int armed = w->events;
 
@@ -237,6 +247,7 @@ static void on_uv_signal(uv_signal_t *h, int signum)
 {
 	struct on_signal *s = h->data;
 
+	note_callback(h->loop->data);
 	s->fn(s->arg, signum);
 }
 

@@ -3,3 +3,5 @@ include tests/sim/local.mk
 dist_check_SCRIPTS += tests/layers.sh tests/nginx_routes.sh
 include tests/unit/db/local.mk
 include tests/unit/ctl/local.mk
+include tests/unit/chat/local.mk
+include tests/unit/handlers/local.mk
