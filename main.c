@@ -150,7 +150,9 @@ static int start_parts(struct responder *me, char *why, size_t why_size)
 	};
 	loop_on_signal(me->loop, SIGTERM, on_terminate, me);
 	loop_on_signal(me->loop, SIGINT, on_terminate, me);
-	loop_on_signal(me->loop, SIGQUIT, on_terminate, me); /* what multiwatch sends when it is told to end */
+	/* What multiwatch sends when it is told to end depends on its version. */
+	loop_on_signal(me->loop, SIGQUIT, on_terminate, me);
+	loop_on_signal(me->loop, SIGUSR1, on_terminate, me);
 	if (server_open(&me->server, STDIN_FILENO) != 0) {
 		snprintf(why, why_size, "Standard input is no listening socket: start me with spawn-fcgi (or llmchat-pool).");
 		return -1;
@@ -186,7 +188,6 @@ static int run(struct responder *me, int slot)
 	request_libfcgi_init();
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
-	signal(SIGUSR1, SIG_IGN);
 	raise_descriptor_limit();
 	log_set_slot(slot);
 	if (process_open(&me->process, me->conf.run_dir, me->conf.node_name, slot, why, sizeof(why)) != 0) {
