@@ -225,6 +225,15 @@ static void open_log(struct turn *turn)
 	append(turn, EVENT_START, &b);
 }
 
+void turn_put_usage(struct json_writer *w, const struct llm_usage *usage)
+{
+	json_open(w, '{');
+	json_add_int(w, "prompt_tokens", usage->prompt_tokens);
+	json_add_int(w, "completion_tokens", usage->completion_tokens);
+	json_add_int(w, "total_tokens", usage->total_tokens);
+	json_close(w, '}');
+}
+
 static int append_usage(struct turn *turn, const struct llm_usage *usage)
 {
 	struct buf b = {0};
@@ -233,11 +242,7 @@ static int append_usage(struct turn *turn, const struct llm_usage *usage)
 
 	turn->has_usage = true;
 	turn->usage = *usage;
-	json_open(&w, '{');
-	json_add_int(&w, "prompt_tokens", usage->prompt_tokens);
-	json_add_int(&w, "completion_tokens", usage->completion_tokens);
-	json_add_int(&w, "total_tokens", usage->total_tokens);
-	json_close(&w, '}');
+	turn_put_usage(&w, usage);
 	err = answer_append(&turn->answer, EVENT_USAGE, buf_str(&b));
 	buf_fini(&b);
 	return err;

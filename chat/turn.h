@@ -9,6 +9,7 @@
 #include "db/messages.h"
 #include "llm/stream.h"
 
+struct json_writer;
 struct turns;
 
 /* What is asked; everything is borrowed until turn_start returns. */
@@ -75,5 +76,7 @@ void turn_join(struct turn *turn, struct reader *reader);
 void turn_leave(struct turn *turn, struct reader *reader);
 /* Microseconds that the provider has had so far: not ours. */
 uint64_t turn_upstream_us(const struct turn *turn);
+/* {"prompt_tokens":…}: how usage looks wherever it is shown. */
+void turn_put_usage(struct json_writer *w, const struct llm_usage *usage);
 /* Ends it now as interrupted, because this responder stops. */
 void turn_interrupt(struct turn *turn);

@@ -62,15 +62,10 @@ void render_plain(struct buf *out, const struct turn *turn)
 	json_close(&w, '}');
 	json_close(&w, ']');
 	json_key(&w, "usage");
-	if (turn->has_usage) {
-		json_open(&w, '{');
-		json_add_int(&w, "prompt_tokens", turn->usage.prompt_tokens);
-		json_add_int(&w, "completion_tokens", turn->usage.completion_tokens);
-		json_add_int(&w, "total_tokens", turn->usage.total_tokens);
-		json_close(&w, '}');
-	} else {
+	if (turn->has_usage)
+		turn_put_usage(&w, &turn->usage);
+	else
 		json_put_null(&w);
-	}
 	json_close(&w, '}');
 	buf_fini(&text);
 }

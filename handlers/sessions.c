@@ -1,6 +1,7 @@
 /* Stored messages of a session, for its owner. */
 #include "handlers/sessions.h"
 
+#include "chat/turn.h"
 #include "db/messages.h"
 #include "handlers/owner.h"
 #include "handlers/request.h"
@@ -58,12 +59,10 @@ static void put_message(struct json_writer *w, const struct message_row *m)
 	add_if_any(w, "finishReason", m->finish_reason);
 	add_if_any(w, "errorCode", m->error_code);
 	if (m->has_usage) {
+		struct llm_usage usage = {m->prompt_tokens, m->completion_tokens, m->total_tokens};
+
 		json_key(w, "usage");
-		json_open(w, '{');
-		json_add_int(w, "prompt_tokens", m->prompt_tokens);
-		json_add_int(w, "completion_tokens", m->completion_tokens);
-		json_add_int(w, "total_tokens", m->total_tokens);
-		json_close(w, '}');
+		turn_put_usage(w, &usage);
 	}
 	json_close(w, '}');
 }
