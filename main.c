@@ -176,6 +176,14 @@ static void stop_parts(struct responder *me)
 	loop_free(me->loop);
 }
 
+static void log_stopped(const struct responder *me)
+{
+	struct loop_lag lag = loop_lag(me->loop);
+
+	log_info(NULL, "stopped", "loop_turns", lag.n_turns, "loop_p50_us", lag.p50_us, "loop_p99_us", lag.p99_us, "loop_max_us", lag.max_us,
+		 "loop_slow", lag.n_slow, "log_lines_dropped", log_n_dropped());
+}
+
 static int run(struct responder *me, int slot)
 {
 	char why[512];
@@ -197,7 +205,7 @@ static int run(struct responder *me, int slot)
 	if (start_parts(me, why, sizeof(why)) == 0) {
 		log_info(NULL, "started", "version", PACKAGE_VERSION, "generation", me->process.generation);
 		loop_run(me->loop);
-		log_info(NULL, "stopped");
+		log_stopped(me);
 		result = EXIT_SUCCESS;
 	} else {
 		fprintf(stderr, "%s\n", why);

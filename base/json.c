@@ -197,6 +197,8 @@ size_t json_len(const struct json *array)
 
 const struct json *json_at(const struct json *array, size_t i)
 {
+	if (i >= json_len(array)) /* json-c would abort on what is no array */
+		return NULL;
 	return (const struct json *)(const void *)json_object_array_get_idx(object_of(array), i);
 }
 

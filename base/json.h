@@ -41,7 +41,7 @@ struct str json_as_str(const struct json *j);
 int64_t json_as_int(const struct json *j, int64_t otherwise);
 bool json_as_bool(const struct json *j, bool otherwise);
 size_t json_len(const struct json *array);
-const struct json *json_at(const struct json *array, size_t i);
+const struct json *json_at(const struct json *array, size_t i); /* NULL if there is none, or it is no array */
 /* The value written out again as compact JSON, borrowed from j until it is freed or written out again. */
 struct str json_text(const struct json *j);
 /* Calls fn for each member of an object. */

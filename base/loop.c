@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-enum { MAX_SIGNALS = 8 };
+enum { MAX_SIGNALS = 8, QUARTERS = 4, N_BUCKETS = 64 * QUARTERS };
 
 struct on_signal {
 	uv_signal_t handle;
@@ -26,7 +26,8 @@ struct loop {
 	struct list deferred;
 	struct on_signal signals[MAX_SIGNALS];
 	size_t n_signals;
-	struct loop_lag lag;
+	struct loop_lag lag; /* without the percentiles */
+	uint64_t n_turns_of[N_BUCKETS]; /* by length: four buckets for each power of two */
 	uint64_t turn_began_us; /* of the first callback since the last poll; 0: none yet */
 	const char *slowest;
 	uint64_t slowest_us;
@@ -64,6 +65,36 @@ static void run_deferred(struct loop *loop)
 		uv_idle_start(&loop->keep_turning, on_idle);
 }
 
+static unsigned bucket_of(uint64_t us)
+{
+	unsigned power;
+
+	if (us < QUARTERS)
+		return (unsigned)us;
+	power = 63 - (unsigned)__builtin_clzll(us);
+	return power * QUARTERS + (unsigned)(us >> (power - 2) & (QUARTERS - 1));
+}
+
+/* The largest length that falls into the bucket. */
+static uint64_t bucket_us(unsigned bucket)
+{
+	if (bucket < 2 * QUARTERS)
+		return bucket < QUARTERS ? bucket : QUARTERS - 1;
+	return ((uint64_t)(QUARTERS + bucket % QUARTERS + 1) << (bucket / QUARTERS - 2)) - 1;
+}
+
+static uint64_t percentile_us(const struct loop *loop, unsigned percent)
+{
+	uint64_t wanted = loop->lag.n_turns * percent / 100, n = 0;
+
+	for (unsigned i = 0; i < N_BUCKETS; i++) {
+		n += loop->n_turns_of[i];
+		if (n > wanted)
+			return bucket_us(i) < loop->lag.max_us ? bucket_us(i) : loop->lag.max_us;
+	}
+	return loop->lag.max_us;
+}
+
 static void measure_turn(struct loop *loop)
 {
 	uint64_t busy_us;
@@ -72,6 +103,7 @@ static void measure_turn(struct loop *loop)
 		return;
 	busy_us = clock_mono_us() - loop->turn_began_us;
 	loop->lag.n_turns++;
+	loop->n_turns_of[bucket_of(busy_us)]++;
 	loop->lag.total_busy_us += busy_us;
 	if (busy_us > loop->lag.max_us)
 		loop->lag.max_us = busy_us;
@@ -273,5 +305,9 @@ void loop_note(struct loop *loop, const char *activity, uint64_t took_us)
 
 struct loop_lag loop_lag(const struct loop *loop)
 {
-	return loop->lag;
+	struct loop_lag lag = loop->lag;
+
+	lag.p50_us = percentile_us(loop, 50);
+	lag.p99_us = percentile_us(loop, 99);
+	return lag;
 }

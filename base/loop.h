@@ -63,6 +63,6 @@ enum { LOOP_SLOW_US = 50000 };
 /* Says that `activity` (a fixed word) ran for took_us in this turn. */
 void loop_note(struct loop *loop, const char *activity, uint64_t took_us);
 struct loop_lag {
-	uint64_t n_turns, n_slow, max_us, total_busy_us;
+	uint64_t n_turns, n_slow, p50_us, p99_us, max_us, total_busy_us; /* percentiles to a quarter */
 };
 struct loop_lag loop_lag(const struct loop *loop);
