@@ -105,6 +105,7 @@ static void on_terminate(void *arg, int signum)
 	me->app.draining = true;
 	me->drain_until_us = clock_mono_us() + (uint64_t)me->conf.drain_timeout_ms * 1000;
 	server_drain(&me->server, on_connections_gone, me);
+	pool_shrink(me->pool, 1); /* the next generation wants the others */
 	timer_init(&me->drain_tick, me->loop, on_drain_tick, me);
 	timer_start(&me->drain_tick, DRAIN_TICK_MS);
 }

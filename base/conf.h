@@ -7,7 +7,7 @@
 
 /* Shorthands of the table's bounds. */
 #define CONF_HOUR_MS 3600000
-#define CONF_MIB (1024 * 1024)
+#define CONF_MIB 1048576LL
 
 /* Kinds: TEXT(min..max characters), INT, NUMBER, BOOL. Flags: SECRET is never shown.
  *  kind   field                     name                                 default        min   max            flag    what it is for */

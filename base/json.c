@@ -146,11 +146,6 @@ void json_free(struct json *j)
 	json_object_put(mutable_of(j));
 }
 
-void json_free_void(void *j)
-{
-	json_free(j);
-}
-
 enum json_kind json_kind(const struct json *j)
 {
 	switch (json_object_get_type(object_of(j))) {
@@ -208,14 +203,6 @@ struct str json_text(const struct json *j)
 	const char *p = json_object_to_json_string_length(mutable_of(j), JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &len);
 
 	return (struct str){p, len};
-}
-
-void json_each(const struct json *object, void (*fn)(void *arg, struct str key, const struct json *value), void *arg)
-{
-	if (json_kind(object) != JSON_OBJECT)
-		return;
-	json_object_object_foreach(mutable_of(object), key, value)
-		fn(arg, str_from(key), (const struct json *)(const void *)value);
 }
 
 bool json_complain(struct json_complaint *complaint, const char *field, const char *fmt, ...)

@@ -29,8 +29,6 @@ MUST_CHECK int json_parser_step(struct json_parser *p, struct json **out, const 
 void json_parser_fini(struct json_parser *p);
 
 void json_free(struct json *j);
-/* json_free for arena_on_free. */
-void json_free_void(void *j);
 
 enum json_kind { JSON_NULL, JSON_BOOL, JSON_INT, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
 enum json_kind json_kind(const struct json *j); /* JSON_NULL for NULL */
@@ -44,8 +42,6 @@ size_t json_len(const struct json *array);
 const struct json *json_at(const struct json *array, size_t i); /* NULL if there is none, or it is no array */
 /* The value written out again as compact JSON, borrowed from j until it is freed or written out again. */
 struct str json_text(const struct json *j);
-/* Calls fn for each member of an object. */
-void json_each(const struct json *object, void (*fn)(void *arg, struct str key, const struct json *value), void *arg);
 
 /* A complaint about one field. */
 struct json_complaint {

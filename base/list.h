@@ -49,7 +49,7 @@ static inline struct list *list_pop(struct list *head)
 
 	if (list_empty(head))
 		return NULL;
-	list_remove(node);
+	list_remove(node); /* NOLINT(clang-analyzer-unix.Malloc): the analyzer loses track of intrusive lists */
 	return node;
 }
 

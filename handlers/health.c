@@ -21,7 +21,7 @@ static enum flow_next reply_health(struct request *r, const char *status, int ht
 	json_add_cstr(&w, "status", status);
 	json_add_cstr(&w, "timestamp", time);
 	json_key(&w, "uptime");
-	json_put_number(&w, (double)((clock_mono_us() - r->app->began_us) / 1000) / 1000);
+	json_put_number(&w, (double)(clock_mono_us() - r->app->began_us) / 1e6);
 	json_add_cstr(&w, "version", PACKAGE_VERSION);
 	json_add_cstr(&w, "environment", r->app->conf->environment);
 	json_close(&w, '}');
@@ -68,7 +68,7 @@ static enum flow_next send_event(struct request *r)
 	buf_fini(&b);
 	if (++probe->n_sent == STREAM_EVENTS)
 		return request_end_stream(r);
-	probe->due_us = clock_mono_us() + STREAM_PERIOD_MS * 1000;
+	probe->due_us = clock_mono_us() + (uint64_t)STREAM_PERIOD_MS * 1000;
 	timer_start(&r->timer, STREAM_PERIOD_MS);
 	return FLOW_WAIT;
 }

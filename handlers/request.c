@@ -28,8 +28,6 @@ static void take_request_id(struct request *r)
 	if (!valid_request_id(given)) {
 		made = uuid_new();
 		given = uuid_str(&made);
-		snprintf(r->request_id, sizeof(r->request_id), "%s", made.text);
-		return;
 	}
 	snprintf(r->request_id, sizeof(r->request_id), "%.*s", STR_ARG(given));
 }

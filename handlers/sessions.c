@@ -87,8 +87,8 @@ static enum flow_next load_finish(struct request *r)
 			put_message(&w, &m);
 	}
 	json_close(&w, ']');
-	buf_printf(&pages, "{\"page\":%lld,\"pageSize\":%lld,\"total\":%lld,\"totalPages\":%lld}", (long long)(page->offset / page->limit + 1),
-		   (long long)page->limit, (long long)total, (long long)((total + page->limit - 1) / page->limit));
+	buf_printf(&pages, "{\"page\":%lld,\"pageSize\":%lld,\"total\":%lld,\"totalPages\":%lld}", (long long)page->offset / page->limit + 1,
+		   (long long)page->limit, (long long)total, ((long long)total + page->limit - 1) / page->limit);
 	request_reply(r, buf_str(&b), buf_str(&pages));
 	buf_fini(&b);
 	buf_fini(&pages);

@@ -24,7 +24,7 @@ static uint64_t deadline_us(const struct llm_stream *s)
 	case LLM_HEADERS: at_us = s->began_us + (uint64_t)s->timeouts.headers_ms * 1000; break;
 	case LLM_FIRST: at_us = s->began_us + (uint64_t)s->timeouts.first_token_ms * 1000; break;
 	case LLM_FLOWING: at_us = s->last_bytes_us + (uint64_t)s->timeouts.idle_ms * 1000; break;
-	case LLM_ENDING: at_us = s->ending_us + ENDING_MS * 1000; break;
+	case LLM_ENDING: at_us = s->ending_us + (uint64_t)ENDING_MS * 1000; break;
 	case LLM_IDLE:
 	case LLM_OVER: break;
 	}

@@ -40,6 +40,7 @@ struct transfer {
 	CURL *easy;
 	CURLU *url;
 	bool added; /* to the multi handle */
+	bool answered; /* on_headers has been called */
 	uint64_t connect_ms;
 	struct curl_slist *headers, *addresses;
 	struct buf body;
@@ -145,7 +146,7 @@ static void free_transfer(struct transfer *t)
 
 void http_free(struct http *http)
 {
-	while (!list_empty(&http->transfers))
+	while (!list_empty(&http->transfers)) /* NOLINT(clang-analyzer-unix.Malloc): it loses track of intrusive lists */
 		free_transfer(CONTAINER_OF(http->transfers.next, struct transfer, node));
 	curl_multi_cleanup(http->multi);
 	timer_fini(&http->timer);
@@ -194,7 +195,8 @@ static void take_header(struct http_call *call, struct str line)
 	}
 }
 
-/* libcurl hands over one header line at a time, with its line end. */
+/* The types of these two are libcurl's.
+ * libcurl hands over one header line at a time, with its line end. NOLINTNEXTLINE(readability-non-const-parameter) */
 static size_t on_header_line(char *p, size_t size, size_t n, void *arg)
 {
 	struct transfer *t = arg;
@@ -204,15 +206,18 @@ static size_t on_header_line(char *p, size_t size, size_t n, void *arg)
 		return 0;
 	while (line.len > 0 && (line.p[line.len - 1] == '\n' || line.p[line.len - 1] == '\r'))
 		line.len--;
-	if (str_starts(line, STR("HTTP/")))
+	if (str_starts(line, STR("HTTP/"))) {
 		take_status(t->call, line);
-	else if (line.len > 0)
+	} else if (line.len > 0) {
 		take_header(t->call, line);
-	else if (t->call->status >= 200) /* the blank line; 1xx are only notes */
+	} else if (t->call->status >= 200) { /* the blank line; 1xx are only notes */
+		t->answered = true;
 		t->call->on_headers(t->call);
+	}
 	return t->call ? size * n : 0;
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter) */
 static size_t on_body_bytes(char *p, size_t size, size_t n, void *arg)
 {
 	struct transfer *t = arg;
@@ -267,6 +272,8 @@ static void finish_done_ones(struct http *http)
 		if (msg->msg != CURLMSG_DONE)
 			continue;
 		curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, &t);
+		if (code == CURLE_OK && !t->answered) /* libcurl is content with half a header */
+			code = CURLE_WEIRD_SERVER_REPLY;
 		end_transfer(t, err_of(code), t->error[0] ? t->error : curl_easy_strerror(code));
 	}
 }
