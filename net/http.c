@@ -146,8 +146,8 @@ static void free_transfer(struct transfer *t)
 
 void http_free(struct http *http)
 {
-	while (!list_empty(&http->transfers)) /* NOLINT(clang-analyzer-unix.Malloc): it loses track of intrusive lists */
-		free_transfer(CONTAINER_OF(http->transfers.next, struct transfer, node));
+	while (!list_empty(&http->transfers))
+		free_transfer(CONTAINER_OF(http->transfers.next, struct transfer, node)); /* NOLINT: as in base/list.h */
 	curl_multi_cleanup(http->multi);
 	timer_fini(&http->timer);
 	free(http);
