@@ -44,7 +44,7 @@ static inline struct str str_skip(struct str s, size_t n)
 {
 	if (n > s.len)
 		n = s.len;
-	return (struct str){s.p + n, s.len - n};
+	return n ? (struct str){s.p + n, s.len - n} : s; /* p may be NULL, to which nothing may be added */
 }
 
 /* ASCII letters compare alike. */

@@ -5,3 +5,4 @@ include tests/unit/db/local.mk
 include tests/unit/ctl/local.mk
 include tests/unit/chat/local.mk
 include tests/unit/handlers/local.mk
+include tests/fuzz/local.mk
