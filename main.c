@@ -43,7 +43,6 @@ struct responder {
 	struct http *http;
 	struct timer drain_tick;
 	uint64_t drain_until_us;
-	bool no_connections, interrupted;
 };
 
 static void on_request(void *arg, struct fcgi_request *fcgi)
@@ -65,30 +64,21 @@ static void on_left(void *arg, struct fcgi_request *fcgi)
 	request_client_left(fcgi->owner);
 }
 
-static void on_connections_gone(void *arg)
-{
-	struct responder *me = arg;
-
-	me->no_connections = true;
-}
-
-/* Drained: no connection of nginx's and no turn is left. Too late: turns are interrupted and their endings stored. */
+/* Over when no turn and no connection of nginx's is left. Too late: turns are interrupted, and what remains is to store their
+ * endings and to tell their readers. */
 static void on_drain_tick(void *arg)
 {
 	struct responder *me = arg;
 	bool late = clock_mono_us() > me->drain_until_us;
+	size_t n_left = me->app.closing ? server_n_busy(&me->server) : me->server.n_conns;
 
-	if (me->turns.n_live == 0 && (me->no_connections || late)) {
-		log_info(NULL, "drained", "in_time", (bool)!late);
-		loop_stop(me->loop);
-		return;
-	}
-	if (late && !me->interrupted) {
+	if (late && !me->app.closing) {
 		log_warn(NULL, "drain_timeout", "turns", me->turns.n_live, "connections", me->server.n_conns);
-		me->interrupted = true;
+		me->app.closing = true;
 		me->drain_until_us = clock_mono_us() + (uint64_t)LAST_WORDS_MS * 1000;
 		turns_interrupt_all(&me->turns);
-	} else if (late) {
+	} else if (late || (me->turns.n_live == 0 && n_left == 0)) {
+		log_info(NULL, "drained", "in_time", (bool)!me->app.closing);
 		loop_stop(me->loop);
 		return;
 	}
@@ -104,7 +94,7 @@ static void on_terminate(void *arg, int signum)
 	log_info(NULL, "draining", "signal", signum, "turns", me->turns.n_live, "connections", me->server.n_conns);
 	me->app.draining = true;
 	me->drain_until_us = clock_mono_us() + (uint64_t)me->conf.drain_timeout_ms * 1000;
-	server_drain(&me->server, on_connections_gone, me);
+	server_drain(&me->server);
 	pool_shrink(me->pool, 1); /* the next generation wants the others */
 	timer_init(&me->drain_tick, me->loop, on_drain_tick, me);
 	timer_start(&me->drain_tick, DRAIN_TICK_MS);
@@ -138,7 +128,7 @@ static int start_parts(struct responder *me, char *why, size_t why_size)
 			    (size_t)conf_share(conf->db_min_connections, conf->responders, slot));
 	me->app = (struct app){.conf = conf, .loop = me->loop, .pool = me->pool, .turns = &me->turns, .server = &me->server};
 	me->app.began_us = clock_mono_us();
-	me->app.agents = agents_new(me->pool, conf, why, why_size);
+	me->app.agents = agents_new(me->loop, me->pool, conf, why, why_size);
 	if (!me->app.agents)
 		return -1;
 	pool_on_reachable(me->pool, on_database_reachable, me->app.agents);
@@ -174,7 +164,8 @@ static void stop_parts(struct responder *me)
 	pool_free(me->pool);
 	resolver_free(me->resolver);
 	loop_turn(me->loop, false); /* what was put off: requests and connections that just went */
-	loop_free(me->loop);
+	if (!loop_free(me->loop))
+		_exit(EXIT_FAILURE); /* a name look-up still runs, and exit() would wait for its thread */
 }
 
 static void log_stopped(const struct responder *me)

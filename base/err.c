@@ -19,5 +19,5 @@ bool err_retryable(int err)
 {
 	int status = err_info(err)->status;
 
-	return status == 429 || status >= 502;
+	return status == 429 || (status >= 502 && err_info(err) != &table[ERR_UPSTREAM_AUTH]);
 }

@@ -7,14 +7,10 @@
 	X(VALIDATION,          400, "VALIDATION_ERROR",         "The request is not valid.")                            \
 	X(MALFORMED_JSON,      400, "MALFORMED_JSON",           "The body is not valid JSON.")                          \
 	X(AUTH_REQUIRED,       401, "AUTHENTICATION_REQUIRED",  "Please log in first.")                                 \
-	X(TOKEN_INVALID,       401, "TOKEN_INVALID",            "The token is not valid.")                              \
-	X(FORBIDDEN,           403, "FORBIDDEN",                "You may not do this.")                                 \
 	X(ROUTE_NOT_FOUND,     404, "ROUTE_NOT_FOUND",          "There is nothing at this address.")                    \
 	X(AGENT_NOT_FOUND,     404, "AGENT_NOT_FOUND",          "There is no active agent with this id.")               \
 	X(SESSION_NOT_FOUND,   404, "SESSION_NOT_FOUND",        "There is no such session.")                            \
-	X(MESSAGE_NOT_FOUND,   404, "MESSAGE_NOT_FOUND",        "There is no such message.")                            \
 	X(METHOD_NOT_ALLOWED,  405, "METHOD_NOT_ALLOWED",       "This address does not take this method.")              \
-	X(REQUEST_TIMEOUT,     408, "REQUEST_TIMEOUT",          "The request took too long to arrive.")                 \
 	X(CONFLICT,            409, "CONFLICT",                 "This conflicts with what is already there.")           \
 	X(TOO_LARGE,           413, "PAYLOAD_TOO_LARGE",        "The body is too large.")                               \
 	X(MEDIA_TYPE,          415, "UNSUPPORTED_MEDIA_TYPE",   "The body must be application/json.")                   \

@@ -35,6 +35,41 @@ static bool nul_escape(struct str text, size_t i)
 	return str_starts(str_skip(text, i), STR("\\u0000"));
 }
 
+static size_t n_digits(struct str s)
+{
+	size_t n = 0;
+
+	while (n < s.len && s.p[n] >= '0' && s.p[n] <= '9')
+		n++;
+	return n;
+}
+
+/* Length of the number at the start of s, or 0 if RFC 8259 knows no such number; json-c would take 00, 1. and -.5. */
+static size_t number_len(struct str s)
+{
+	struct str rest = str_skip(s, s.p[0] == '-');
+	size_t n = n_digits(rest);
+
+	if (n == 0 || (n > 1 && rest.p[0] == '0'))
+		return 0;
+	rest = str_skip(rest, n);
+	if (rest.len > 0 && rest.p[0] == '.') {
+		n = n_digits(str_skip(rest, 1));
+		if (n == 0)
+			return 0;
+		rest = str_skip(rest, n + 1);
+	}
+	if (rest.len > 0 && (rest.p[0] == 'e' || rest.p[0] == 'E')) {
+		rest = str_skip(rest, 1);
+		rest = str_skip(rest, rest.len > 0 && (rest.p[0] == '+' || rest.p[0] == '-'));
+		n = n_digits(rest);
+		if (n == 0)
+			return 0;
+		rest = str_skip(rest, n);
+	}
+	return s.len - rest.len;
+}
+
 /* Walks over the text once without building anything: json-c takes 0.8 s and 500 MB for 10 MiB of brackets. */
 static const char *check_caps(struct str text, const struct json_caps *caps)
 {
@@ -61,15 +96,27 @@ static const char *check_caps(struct str text, const struct json_caps *caps)
 		case '[':
 		case '{':
 			if (++depth > caps->max_depth)
-				return "The JSON is nested too deeply (at most 32 levels).";
+				return "The JSON is nested too deeply.";
 			n_nodes++;
 			break;
 		case ']':
 		case '}': depth -= depth > 0; break;
 		case ',': n_nodes++; break;
 		case '\0': return "The body contains a NUL byte.";
-		case '/': return "The body is not valid JSON."; /* json-c would take comments */
-		default: break;
+		case '/': /* json-c would take comments, */
+		case '\'': /* keys in single quotes, which could hide anything from this walk, */
+		case 'I': /* Infinity */
+		case 'N': /* and NaN */
+			return "The body is not valid JSON.";
+		default:
+			if (c == '-' || (c >= '0' && c <= '9')) {
+				size_t n = number_len(str_skip(text, i));
+
+				if (n == 0)
+					return "The body is not valid JSON.";
+				i += n - 1;
+			}
+			break;
 		}
 		if (n_nodes > caps->max_nodes)
 			return "The JSON has too many values (at most 100000).";

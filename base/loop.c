@@ -147,18 +147,21 @@ struct loop *loop_new(void)
 	return loop;
 }
 
-void loop_free(struct loop *loop)
+bool loop_free(struct loop *loop)
 {
 	uv_close((uv_handle_t *)&loop->before_poll, NULL);
 	uv_close((uv_handle_t *)&loop->after_poll, NULL);
 	uv_close((uv_handle_t *)&loop->keep_turning, NULL);
 	for (size_t i = 0; i < loop->n_signals; i++)
 		uv_close((uv_handle_t *)&loop->signals[i].handle, NULL);
-	uv_run(&loop->uv, UV_RUN_DEFAULT);
-	if (uv_loop_close(&loop->uv) != 0)
-		log_error(NULL, "loop_still_in_use");
-	else
-		free(loop);
+	uv_run(&loop->uv, UV_RUN_NOWAIT); /* the close callbacks */
+	uv_run(&loop->uv, UV_RUN_NOWAIT);
+	if (uv_loop_close(&loop->uv) != 0) {
+		log_warn(NULL, "loop_still_in_use");
+		return false;
+	}
+	free(loop);
+	return true;
 }
 
 void loop_run(struct loop *loop)

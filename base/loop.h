@@ -9,8 +9,9 @@ struct loop;
 struct uv_loop_s;
 
 struct loop *loop_new(void);
-/* Everything started on it must have been finished. */
-void loop_free(struct loop *loop);
+/* Everything started on it must have been finished. False if something still runs, such as a name look-up on its thread: then
+ * the loop stays, and the process should end without waiting. */
+bool loop_free(struct loop *loop);
 /* Returns after loop_stop. */
 void loop_run(struct loop *loop);
 void loop_stop(struct loop *loop);

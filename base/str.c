@@ -10,6 +10,16 @@ static char lower(char c)
 	return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
 }
 
+bool str_only(struct str s, const char *allowed)
+{
+	size_t n = strlen(allowed);
+
+	for (size_t i = 0; i < s.len; i++)
+		if (!memchr(allowed, s.p[i], n))
+			return false;
+	return true;
+}
+
 bool str_eq_nocase(struct str a, struct str b)
 {
 	if (a.len != b.len)

@@ -47,6 +47,8 @@ static inline struct str str_skip(struct str s, size_t n)
 	return n ? (struct str){s.p + n, s.len - n} : s; /* p may be NULL, to which nothing may be added */
 }
 
+/* Does s consist of these characters only? A NUL byte never counts. */
+bool str_only(struct str s, const char *allowed);
 /* ASCII letters compare alike. */
 bool str_eq_nocase(struct str a, struct str b);
 /* Without the blanks and tabs at both ends. */

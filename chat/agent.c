@@ -11,6 +11,8 @@
 #include "db/agents.h"
 #include "net/http.h"
 
+enum { DEFAULT_CONNECT_MS = 10000, MAX_TIMEOUT_MS = 86400000 };
+
 /* Finds the next ${…}: text before it, what is inside, and what follows. False if there is none. */
 static bool next_placeholder(struct str text, struct str *before, struct str *inside, struct str *after)
 {
@@ -63,6 +65,14 @@ static void disable(struct agent *agent, const char *why, struct str what)
 	agent->active = false;
 }
 
+/* A time limit of the agent's, if it is one, up to max_ms. */
+static int64_t limit_ms(const struct json *timeouts, const char *key, int64_t otherwise, int64_t max_ms)
+{
+	int64_t ms = json_as_int(json_get(timeouts, key), otherwise);
+
+	return ms < 1 ? otherwise : ms > max_ms ? max_ms : ms;
+}
+
 static void read_timeouts(struct agent *agent, struct str text, const struct conf *conf)
 {
 	struct json *j = NULL;
@@ -70,18 +80,14 @@ static void read_timeouts(struct agent *agent, struct str text, const struct con
 
 	if (json_parse(text, &JSON_CAPS_USER, &j, &why) != 0)
 		j = NULL;
-	/* An agent may be given less time than the configuration allows, never more for what a person waits for. */
+	/* What a person waits for is never longer than the configuration allows. */
 	agent->timeouts = (struct llm_timeouts){
-		.connect_ms = json_as_int(json_get(j, "connectMs"), 10000),
-		.headers_ms = json_as_int(json_get(j, "headersMs"), conf->request_timeout_ms),
-		.first_token_ms = json_as_int(json_get(j, "firstTokenMs"), conf->request_timeout_ms),
-		.idle_ms = json_as_int(json_get(j, "idleMs"), conf->stream_idle_ms),
-		.total_ms = json_as_int(json_get(j, "totalMs"), conf->stream_total_ms),
+		.connect_ms = limit_ms(j, "connectMs", DEFAULT_CONNECT_MS, conf->request_timeout_ms),
+		.headers_ms = limit_ms(j, "headersMs", conf->request_timeout_ms, conf->request_timeout_ms),
+		.first_token_ms = limit_ms(j, "firstTokenMs", conf->request_timeout_ms, conf->request_timeout_ms),
+		.idle_ms = limit_ms(j, "idleMs", conf->stream_idle_ms, MAX_TIMEOUT_MS),
+		.total_ms = limit_ms(j, "totalMs", conf->stream_total_ms, MAX_TIMEOUT_MS),
 	};
-	if (agent->timeouts.headers_ms > conf->request_timeout_ms)
-		agent->timeouts.headers_ms = conf->request_timeout_ms;
-	if (agent->timeouts.first_token_ms > conf->request_timeout_ms)
-		agent->timeouts.first_token_ms = conf->request_timeout_ms;
 	json_free(j);
 }
 
@@ -121,7 +127,7 @@ struct agent *agent_new(const struct agent_row *row, const char *api_key, const 
 	if (!agent->provider)
 		disable(agent, "provider_not_supported", agent->provider_name);
 	else if (agent->active && !http_url_valid(agent->endpoint))
-		disable(agent, "endpoint_is_no_http_address", str_from(agent->endpoint));
+		disable(agent, "endpoint_is_no_http_address", STR("endpoint")); /* not its text, which may hold a password */
 	return agent;
 }
 

@@ -5,10 +5,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/backoff.h"
 #include "base/buf.h"
 #include "base/conf.h"
+#include "base/err.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/loop.h"
 #include "base/mem.h"
 #include "db/agents.h"
 
@@ -29,6 +32,8 @@ struct agents {
 	size_t n_seeds, at_seed;
 	struct query query;
 	bool loading, loaded;
+	struct timer retry;
+	struct backoff backoff;
 	struct agent **list; /* sorted by id */
 	size_t n;
 };
@@ -55,10 +60,7 @@ static struct str json_copy(struct arena *arena, const struct json *j, const cha
 
 static bool valid_id(struct str id)
 {
-	for (size_t i = 0; i < id.len; i++)
-		if (!strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-", id.p[i]))
-			return false;
-	return id.len > 0 && id.len <= 64;
+	return id.len > 0 && id.len <= 64 && str_only(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-");
 }
 
 static bool read_timeouts(const struct json *j, struct json_complaint *c)
@@ -204,10 +206,15 @@ static void on_listed(struct op *op)
 	struct agents *agents = CONTAINER_OF(op, struct agents, query.op);
 
 	agents->loading = false;
-	if (op->err)
-		log_warn(NULL, "agents_not_loaded"); /* agents_load comes again when the database does */
-	else
+	if (op->err) {
+		uint32_t retry_ms = backoff_next_ms(&agents->backoff);
+
+		log_warn(NULL, "agents_not_loaded", "sqlstate", query_sqlstate(&agents->query), "retry_ms", retry_ms);
+		timer_start(&agents->retry, retry_ms);
+	} else {
+		backoff_reset(&agents->backoff);
 		take_rows(agents);
+	}
 	query_fini(&agents->query);
 }
 
@@ -216,13 +223,16 @@ static void add_next(struct agents *agents);
 static void on_added(struct op *op)
 {
 	struct agents *agents = CONTAINER_OF(op, struct agents, query.op);
+	struct str id = agents->seeds[agents->at_seed].row.id;
 
-	if (op->err) {
+	if (op->err == -ERR_DB_UNAVAILABLE || op->err == -ERR_OVERLOADED) {
 		on_listed(op);
 		return;
 	}
-	if (query_n_affected(&agents->query) > 0)
-		log_info(NULL, "agent_added", "agent", agents->seeds[agents->at_seed].row.id);
+	if (op->err) /* this one only */
+		log_error(NULL, "agent_not_added", "agent", id, "sqlstate", query_sqlstate(&agents->query));
+	else if (query_n_affected(&agents->query) > 0)
+		log_info(NULL, "agent_added", "agent", id);
 	agents->at_seed++;
 	query_fini(&agents->query);
 	add_next(agents);
@@ -239,13 +249,20 @@ static void add_next(struct agents *agents)
 	}
 }
 
-struct agents *agents_new(struct pool *pool, const struct conf *conf, char *why, size_t why_size)
+static void load_again(void *arg)
+{
+	agents_load(arg);
+}
+
+struct agents *agents_new(struct loop *loop, struct pool *pool, const struct conf *conf, char *why, size_t why_size)
 {
 	struct agents *agents = mem_alloc(sizeof(*agents));
 
 	agents->pool = pool;
 	agents->conf = conf;
+	agents->backoff = (struct backoff){.base_ms = 500, .max_ms = 10000};
 	query_init(&agents->query);
+	timer_init(&agents->retry, loop, load_again, agents);
 	if (read_seeds(agents, why, why_size) != 0) {
 		agents_free(agents);
 		return NULL;
@@ -258,6 +275,7 @@ void agents_free(struct agents *agents)
 	if (!agents)
 		return;
 	query_fini(&agents->query);
+	timer_fini(&agents->retry);
 	drop_list(agents);
 	arena_fini(&agents->arena);
 	free(agents);
@@ -269,6 +287,7 @@ void agents_load(struct agents *agents)
 		return;
 	agents->loading = true;
 	agents->at_seed = 0;
+	timer_stop(&agents->retry);
 	add_next(agents);
 }
 

@@ -2,14 +2,15 @@
 #pragma once
 #include "chat/agent.h"
 
-struct pool;
 struct agents;
+struct loop;
+struct pool;
 
 /* Reads the file at once. Returns NULL with a sentence in why if it is there but is not what it should be; a missing file is
  * only logged. All pointers are borrowed until agents_free. */
-struct agents *agents_new(struct pool *pool, const struct conf *conf, char *why, size_t why_size);
+struct agents *agents_new(struct loop *loop, struct pool *pool, const struct conf *conf, char *why, size_t why_size);
 void agents_free(struct agents *agents);
-/* Adds what is missing and loads all anew, as soon as the database answers. Does nothing if that is under way. */
+/* Adds what is missing and loads all anew; tries again by itself if that fails. Does nothing if it is under way. */
 void agents_load(struct agents *agents);
 /* Has it been loaded at least once? */
 bool agents_loaded(const struct agents *agents);

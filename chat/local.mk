@@ -5,5 +5,7 @@ libchat_a_SOURCES = \
 	chat/agents.c chat/agents.h \
 	chat/answer.c chat/answer.h \
 	chat/sweeper.c chat/sweeper.h \
+	chat/tokens.c chat/tokens.h \
 	chat/turn.c chat/turn.h \
+	chat/turn_log.c chat/turn_log.h \
 	chat/turns.c chat/turns.h

@@ -7,10 +7,11 @@
 #include "base/clock.h"
 #include "base/conf.h"
 #include "base/err.h"
-#include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/process.h"
+#include "chat/tokens.h"
+#include "chat/turn_log.h"
 #include "chat/turns.h"
 
 enum {
@@ -26,6 +27,12 @@ static void set_state(struct turn *turn, enum turn_state state)
 	turn->state = state;
 }
 
+static void count_asked(struct turn *turn, size_t bytes)
+{
+	turn->turns->asked_bytes += bytes - turn->asked_bytes;
+	turn->asked_bytes = bytes;
+}
+
 static void free_later(struct defer *d)
 {
 	turn_free(CONTAINER_OF(d, struct turn, gone));
@@ -37,54 +44,6 @@ static void free_if_unused(struct turn *turn)
 		loop_defer(turn->turns->loop, &turn->gone, free_later);
 }
 
-static void append(struct turn *turn, enum event_type type, struct buf *data)
-{
-	if (answer_append(&turn->answer, type, buf_str(data)) != 0)
-		log_error(&turn->log, "answer_event_lost");
-	buf_fini(data);
-}
-
-static void append_error(struct turn *turn, const char *time)
-{
-	const struct err_info *info = err_info(turn->err);
-	struct buf b = {0};
-	struct json_writer w = {.out = &b};
-
-	json_open(&w, '{');
-	json_add_cstr(&w, "type", "error");
-	json_add_cstr(&w, "status", "error");
-	json_add_cstr(&w, "error", info->sentence);
-	json_close(&w, '}');
-	append(turn, EVENT_STATUS, &b);
-	w = (struct json_writer){.out = &b};
-	json_open(&w, '{');
-	json_add_cstr(&w, "code", info->code);
-	json_add_cstr(&w, "message", info->sentence);
-	json_add_bool(&w, "retryable", err_retryable(turn->err));
-	json_add_cstr(&w, "timestamp", time);
-	json_close(&w, '}');
-	append(turn, EVENT_ERROR, &b);
-}
-
-/* The last events: only when the ending is stored, or queued to be. */
-static void append_end(struct turn *turn)
-{
-	char time[CLOCK_ISO_SIZE];
-	struct buf b = {0};
-	struct json_writer w = {.out = &b};
-
-	clock_iso(clock_real_us(), time);
-	if (turn->err)
-		append_error(turn, time);
-	else if (answer_append(&turn->answer, EVENT_STATUS, STR("{\"type\":\"complete\",\"status\":\"completed\"}")) != 0)
-		log_error(&turn->log, "answer_event_lost");
-	json_open(&w, '{');
-	json_add_cstr(&w, "timestamp", time);
-	json_add_cstr(&w, "finishReason", turn->err ? "error" : turn->finish_reason[0] ? turn->finish_reason : "stop");
-	json_close(&w, '}');
-	append(turn, EVENT_END, &b);
-}
-
 /* Readers learn the outcome; a turn that never streamed has nothing in its log and only an err. */
 static void settle(struct turn *turn)
 {
@@ -92,7 +51,7 @@ static void settle(struct turn *turn)
 		return;
 	turn->settled = true;
 	if (turn->first_event_us)
-		append_end(turn);
+		turn_log_end(turn);
 	answer_wake(&turn->answer);
 }
 
@@ -103,6 +62,7 @@ static void finish(struct turn *turn)
 		turn->turns->n_kept--;
 	}
 	set_state(turn, TURN_OVER);
+	count_asked(turn, 0);
 	settle(turn);
 	timer_fini(&turn->retry);
 	query_fini(&turn->query);
@@ -134,20 +94,27 @@ static void keep_ending(struct turn *turn)
 	timer_start(&turn->retry, backoff_next_ms(&turn->backoff));
 }
 
+/* PostgreSQL will never take it: a value that it cannot hold (class 22), or a constraint (23). All else may be mended. */
+static bool refused_for_good(const struct query *q)
+{
+	const char *sqlstate = query_sqlstate(q);
+
+	return strncmp(sqlstate, "22", 2) == 0 || strncmp(sqlstate, "23", 2) == 0;
+}
+
 static void on_ending_stored(struct op *op)
 {
 	struct turn *turn = CONTAINER_OF(op, struct turn, query.op);
 
-	if (op->err == -ERR_DB_UNAVAILABLE || op->err == -ERR_OVERLOADED) {
+	if (op->err && !refused_for_good(&turn->query)) {
 		keep_ending(turn);
 		return;
 	}
-	if (op->err) {
-		log_error(&turn->log, "ending_refused", "message", turn->answer_id.text, "sqlstate", query_sqlstate(&turn->query));
+	if (op->err || (query_n_affected(&turn->query) == 0 && !turn->begin_unknown)) {
+		log_error(&turn->log, op->err ? "ending_refused" : "ending_without_row", "message", turn->answer_id.text, "sqlstate",
+			  query_sqlstate(&turn->query));
 		if (!turn->err)
 			turn->err = -ERR_INTERNAL;
-	} else {
-		log_debug(&turn->log, "turn_stored", "message", turn->answer_id.text);
 	}
 	finish(turn);
 }
@@ -162,6 +129,7 @@ static void store_ending(void *arg)
 		.finish_reason = str_from(turn->finish_reason),
 		.error_code = turn->err ? err_info(turn->err)->code : NULL,
 		.has_usage = turn->has_usage,
+		.usage_estimated = turn->usage_estimated,
 		.prompt_tokens = turn->usage.prompt_tokens,
 		.completion_tokens = turn->usage.completion_tokens,
 		.total_tokens = turn->usage.total_tokens,
@@ -182,6 +150,8 @@ static void end(struct turn *turn, const char *status, int err, const char *reas
 	turn->err = err;
 	arena_fini(&turn->ask_arena);
 	answer_collect(&turn->answer, EVENT_CHUNK, &turn->text);
+	if (!turn->has_usage && turn->called_us)
+		turn_log_estimate_usage(turn);
 	log_info(&turn->log, "turn_ended", "message", turn->answer_id.text, "agent", turn->agent->id, "status", status, "reason", reason,
 		 "first_event_ms", turn->first_event_us ? (int64_t)((turn->first_event_us - turn->began_us) / 1000) : -1, "took_ms",
 		 (turn->over_us - turn->began_us) / 1000, "bytes", turn->text.len);
@@ -201,87 +171,22 @@ static void break_off(struct turn *turn, const char *status, int err, const char
 	end(turn, status, err, reason);
 }
 
+/* The answer begins. */
 static void open_log(struct turn *turn)
 {
-	char time[CLOCK_ISO_SIZE];
-	struct buf b = {0};
-	struct json_writer w = {.out = &b};
-
 	turn->first_event_us = clock_mono_us();
 	set_state(turn, TURN_STREAMING);
-	json_open(&w, '{');
-	json_add_str(&w, "chatId", turn->chat_id);
-	json_close(&w, '}');
-	append(turn, EVENT_CHAT_ID, &b);
-	clock_iso(clock_real_us(), time);
-	w = (struct json_writer){.out = &b};
-	json_open(&w, '{');
-	json_add_str(&w, "id", uuid_str(&turn->answer_id));
-	json_add_str(&w, "userMessageId", uuid_str(&turn->question_id));
-	json_add_cstr(&w, "timestamp", time);
-	json_add_str(&w, "agentId", turn->agent->id);
-	json_add_str(&w, "model", turn->agent->model);
-	json_close(&w, '}');
-	append(turn, EVENT_START, &b);
-}
-
-void turn_put_usage(struct json_writer *w, const struct llm_usage *usage)
-{
-	json_open(w, '{');
-	json_add_int(w, "prompt_tokens", usage->prompt_tokens);
-	json_add_int(w, "completion_tokens", usage->completion_tokens);
-	json_add_int(w, "total_tokens", usage->total_tokens);
-	json_close(w, '}');
-}
-
-static int append_usage(struct turn *turn, const struct llm_usage *usage)
-{
-	struct buf b = {0};
-	struct json_writer w = {.out = &b};
-	int err;
-
-	turn->has_usage = true;
-	turn->usage = *usage;
-	turn_put_usage(&w, usage);
-	err = answer_append(&turn->answer, EVENT_USAGE, buf_str(&b));
-	buf_fini(&b);
-	return err;
-}
-
-/* PostgreSQL has no NUL: U+FFFD stands for it. */
-static int append_text(struct turn *turn, enum event_type type, struct str text)
-{
-	struct buf b = {0};
-	int err;
-
-	if (!memchr(text.p, '\0', text.len))
-		return answer_append(&turn->answer, type, text);
-	for (size_t i = 0; i < text.len; i++) {
-		if (text.p[i])
-			buf_add_char(&b, text.p[i]);
-		else
-			buf_add_str(&b, STR("\xEF\xBF\xBD"));
-	}
-	err = answer_append(&turn->answer, type, buf_str(&b));
-	buf_fini(&b);
-	return err;
+	count_asked(turn, 0);
+	turn_log_open(turn);
 }
 
 static void on_stream_event(struct llm_stream *s, const struct llm_event *event)
 {
 	struct turn *turn = CONTAINER_OF(s, struct turn, stream);
-	int err = 0;
 
 	if (!turn->first_event_us)
 		open_log(turn);
-	switch (event->type) {
-	case LLM_TEXT: err = append_text(turn, EVENT_CHUNK, event->text); break;
-	case LLM_REASONING: err = append_text(turn, EVENT_REASONING, event->text); break;
-	case LLM_TOOL: err = answer_append(&turn->answer, EVENT_TOOL, event->text); break;
-	case LLM_USAGE: err = append_usage(turn, &event->usage); break;
-	case LLM_FINISH: snprintf(turn->finish_reason, sizeof(turn->finish_reason), "%.*s", STR_ARG(event->text)); break;
-	}
-	if (err)
+	if (turn_log_add(turn, event) != 0)
 		break_off(turn, "interrupted", -ERR_UPSTREAM, "answer_too_large");
 }
 
@@ -326,14 +231,21 @@ static void call_provider(struct turn *turn)
 		.has_temperature = turn->ask.has_temperature || agent->has_temperature,
 		.temperature = turn->ask.has_temperature ? turn->ask.temperature : agent->temperature,
 		.max_tokens = turn->ask.max_tokens ? turn->ask.max_tokens : agent->max_tokens,
-		.request_id = turn->log.request_id,
+		.log = &turn->log,
 		.timeouts = agent->timeouts,
 	};
 
-	request.messages = collect_messages(turn, &request.n_messages);
-	if (turn->plain && request.timeouts.total_ms > turn->turns->conf->request_timeout_ms)
-		request.timeouts.total_ms = turn->turns->conf->request_timeout_ms;
 	turn->called_us = clock_mono_us();
+	request.messages = collect_messages(turn, &request.n_messages);
+	for (size_t i = 0; i < request.n_messages; i++)
+		turn->prompt_tokens += tokens_estimate(request.messages[i].content);
+	turn->prompt_tokens += tokens_estimate(request.system_prompt);
+	if (turn->plain) { /* REQUEST_TIMEOUT bounds all of it, what has passed already included */
+		int64_t left_ms = turn->turns->conf->request_timeout_ms - (int64_t)((turn->called_us - turn->began_us) / 1000);
+
+		if (request.timeouts.total_ms > left_ms)
+			request.timeouts.total_ms = left_ms > 0 ? left_ms : 0;
+	}
 	set_state(turn, TURN_CALLING);
 	turn->stream.op.done = on_stream_over;
 	turn->stream.on_event = on_stream_event;
@@ -347,15 +259,17 @@ static void on_begun(struct op *op)
 {
 	struct turn *turn = CONTAINER_OF(op, struct turn, query.op);
 
-	if (turn->status) { /* cancelled or interrupted meanwhile */
-		end(turn, turn->status, turn->err, "before_the_call");
-	} else if (op->err == 0) {
+	turn->begin_unknown = op->err == -ERR_DB_UNAVAILABLE && query_was_sent(&turn->query);
+	if (op->err == 0 && !turn->status) {
 		call_provider(turn);
-	} else if (query_was_sent(&turn->query) && op->err == -ERR_DB_UNAVAILABLE) {
+	} else if (op->err == 0) { /* cancelled or interrupted meanwhile */
+		end(turn, turn->status, turn->err, "before_the_call");
+	} else if (turn->begin_unknown) {
 		/* Nobody knows whether the rows are there: the ending is stored as soon as the database is back. */
 		end(turn, "failed", op->err, "begin_unknown");
 	} else {
-		turn->err = op->err;
+		/* Class 22: a number in the question's parts is larger than PostgreSQL can hold. */
+		turn->err = strncmp(query_sqlstate(&turn->query), "22", 2) == 0 ? -ERR_VALIDATION : op->err;
 		turn->over_us = clock_mono_us();
 		arena_fini(&turn->ask_arena);
 		finish(turn);
@@ -379,7 +293,7 @@ static struct str copy_ask(struct turn *turn, struct str s)
 }
 
 /* What is needed until the provider is called. */
-static void keep_request(struct turn *turn, const struct turn_request *request)
+static void keep_request(struct turn *turn, const struct turn_request *request, size_t n_bytes)
 {
 	struct llm_message *messages = arena_alloc(&turn->ask_arena, request->n_messages * sizeof(*messages));
 
@@ -391,6 +305,7 @@ static void keep_request(struct turn *turn, const struct turn_request *request)
 		};
 	turn->ask = *request;
 	turn->ask.messages = messages;
+	count_asked(turn, n_bytes);
 	turn->ask.user_id = copy_ask(turn, request->user_id);
 	turn->ask.question = copy_ask(turn, request->question);
 	turn->ask.question_client_id = copy_ask(turn, request->question_client_id);
@@ -424,11 +339,22 @@ static void store_beginning(struct turn *turn, bool wants_history)
 	messages_begin_turn(turn->turns->pool, &turn->query, &row);
 }
 
+/* What the question takes until the provider answers: our copy, and the body of the call. */
+static size_t asked_bytes(const struct turn_request *request)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < request->n_messages; i++)
+		n += request->messages[i].content.len + request->messages[i].parts.len;
+	return 2 * n;
+}
+
 struct turn *turn_start(struct turns *turns, const struct turn_request *request)
 {
+	size_t n_bytes = asked_bytes(request);
 	struct turn *turn;
 
-	if ((int64_t)turns->n_live >= turns->conf->max_concurrent)
+	if ((int64_t)turns->n_live >= turns->conf->max_concurrent || turns->asked_bytes + n_bytes > (size_t)turns->conf->max_buffered_bytes)
 		return NULL;
 	turn = mem_alloc(sizeof(*turn));
 	turn->turns = turns;
@@ -448,13 +374,14 @@ struct turn *turn_start(struct turns *turns, const struct turn_request *request)
 	list_init(&turn->gone.node);
 	list_push(&turns->live, &turn->node);
 	turns->n_live++;
-	keep_request(turn, request);
+	keep_request(turn, request, n_bytes);
 	store_beginning(turn, request->chat_id.len > 0 && request->n_messages == 1);
 	return turn;
 }
 
 void turn_join(struct turn *turn, struct reader *reader)
 {
+	defer_cancel(&turn->gone);
 	reader_join(reader, &turn->answer);
 	if (turn->settled)
 		answer_wake(&turn->answer);
@@ -501,6 +428,7 @@ void turn_free(struct turn *turn)
 	arena_fini(&turn->arena);
 	buf_fini(&turn->text);
 	defer_cancel(&turn->gone);
+	count_asked(turn, 0);
 	list_remove(&turn->node);
 	turn->turns->n_live--;
 	agent_unref(turn->agent);

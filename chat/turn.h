@@ -49,7 +49,7 @@ struct turn {
 	int retry_after_s;    /* what the provider said, else -1 */
 	const char *status;   /* of the row, once it is known how it ended */
 	char finish_reason[32];
-	bool has_usage;
+	bool has_usage, usage_estimated; /* estimated: the provider did not say, counted from the text */
 	struct llm_usage usage;
 	uint64_t began_us, called_us, first_event_us, over_us; /* clock_mono_us; 0: not yet */
 	uint64_t created_real_us;
@@ -57,6 +57,8 @@ struct turn {
 	struct arena arena;
 	struct turn_request ask; /* in ask_arena, until the provider is called */
 	struct arena ask_arena;
+	size_t asked_bytes; /* in turns->asked_bytes, until the first event */
+	int64_t prompt_tokens; /* estimate */
 	struct query query;
 	struct llm_stream stream;
 	struct buf text;       /* the answer's, while its ending is stored */
@@ -64,10 +66,11 @@ struct turn {
 	struct timer retry;
 	struct defer gone;
 	uint64_t give_up_us;
-	bool kept; /* its ending waits for the database */
+	bool kept;          /* its ending waits for the database */
+	bool begin_unknown; /* its rows may not be there */
 };
 
-/* Begins a turn. NULL if too many are live already. The caller joins a reader before the loop goes on. */
+/* Begins a turn. NULL if too many are live already, or they hold too much of what was asked. The caller joins a reader before the loop goes on. */
 struct turn *turn_start(struct turns *turns, const struct turn_request *request);
 
 /* Reading: set reader->on_more first. More may lie in the log, or the turn has settled: its outcome is known, and stored (or
@@ -77,6 +80,6 @@ void turn_leave(struct turn *turn, struct reader *reader);
 /* Microseconds that the provider has had so far: not ours. */
 uint64_t turn_upstream_us(const struct turn *turn);
 /* {"prompt_tokens":…}: how usage looks wherever it is shown. */
-void turn_put_usage(struct json_writer *w, const struct llm_usage *usage);
+void turn_put_usage(struct json_writer *w, const struct llm_usage *usage, bool estimated);
 /* Ends it now as interrupted, because this responder stops. */
 void turn_interrupt(struct turn *turn);

@@ -16,6 +16,7 @@ struct turns {
 	struct answer_budget budget;
 	struct list live;
 	size_t n_live;
+	size_t asked_bytes; /* of questions that have no answer yet: our copy and the provider's body */
 	size_t n_kept; /* endings that wait for the database */
 	struct sweeper *sweeper; /* owned */
 };

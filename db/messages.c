@@ -59,13 +59,15 @@ struct history_row messages_history_row(const struct query *q, size_t i)
 	return (struct history_row){.role = query_col(q, i, 0), .content = query_col(q, i, 1)};
 }
 
+/* An answer that a sweeper took for abandoned, wrongly as it turns out, gets its true ending. */
 static const struct statement end_turn = {
 	"end_turn",
 	"UPDATE chat_messages SET content = $2, status = $3, finish_reason = nullif($4, ''), error_code = $5,"
 	" prompt_tokens = $6::bigint, completion_tokens = $7::bigint, total_tokens = $8::bigint,"
-	" first_event_ms = $9::integer, took_ms = $10::integer, ended_at = now()"
-	" WHERE id = $1::uuid AND status = 'streaming'",
-	10,
+	" first_event_ms = $9::integer, took_ms = $10::integer, ended_at = now(),"
+	" usage_estimated = $11::boolean"
+	" WHERE id = $1::uuid AND (status = 'streaming' OR (status = 'interrupted' AND error_code = 'SERVER_DIED'))",
+	11,
 };
 
 static void query_int_or_null(struct query *q, bool present, int64_t value)
@@ -88,19 +90,22 @@ void messages_end_turn(struct pool *pool, struct query *q, const struct turn_end
 	query_int_or_null(q, ending->has_usage, ending->total_tokens);
 	query_int_or_null(q, ending->first_event_ms >= 0, ending->first_event_ms);
 	query_int(q, ending->took_ms);
+	query_bool(q, ending->usage_estimated);
 	query_start(pool, q, &end_turn);
 }
 
 static const struct statement find_owners = {
 	"find_owners",
 	"SELECT DISTINCT owner_slot, owner_generation FROM chat_messages"
-	" WHERE status = 'streaming' AND owner_node = $1 LIMIT 100",
-	1,
+	" WHERE status = 'streaming' AND owner_node = $1 AND owner_generation <> $2::bigint"
+	" ORDER BY owner_generation LIMIT 100",
+	2,
 };
 
 void messages_find_owners(struct pool *pool, struct query *q, const struct process *self)
 {
 	query_text(q, str_from(self->node));
+	query_int(q, self->generation);
 	query_start(pool, q, &find_owners);
 }
 
@@ -114,7 +119,9 @@ static const struct statement interrupt_owned = {
 	"interrupt_owned",
 	"UPDATE chat_messages SET status = 'interrupted', error_code = 'SERVER_DIED', ended_at = now() WHERE id IN ("
 	" SELECT id FROM chat_messages WHERE status = 'streaming' AND owner_node = $1 AND owner_slot = $2::integer"
-	" AND owner_generation = $3::bigint LIMIT 10000)",
+	" AND owner_generation = $3::bigint LIMIT 10000)"
+	/* once more: the owner's last statement may just have ended it */
+	" AND status = 'streaming'",
 	3,
 };
 
@@ -131,7 +138,7 @@ static const struct statement list_messages = {
 	"list_messages",
 	"SELECT s.message_count, m.id, m.parent_id, m.client_id, m.role, m.content, m.status, m.agent_id, m.model, m.finish_reason,"
 	" m.error_code, to_char(m.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'),"
-	" m.prompt_tokens, m.completion_tokens, m.total_tokens"
+	" m.prompt_tokens, m.completion_tokens, m.total_tokens, m.usage_estimated"
 	" FROM chat_sessions s LEFT JOIN LATERAL ("
 	"  SELECT *, sum(octet_length(content)) OVER (ORDER BY created_at, id) - octet_length(content) AS bytes_before FROM ("
 	"   SELECT * FROM chat_messages WHERE session_id = s.id AND ($3 = '' OR role = $3)"
@@ -172,5 +179,6 @@ struct message_row messages_row(const struct query *q, size_t i)
 		.prompt_tokens = query_col_int(q, i, 12),
 		.completion_tokens = query_col_int(q, i, 13),
 		.total_tokens = query_col_int(q, i, 14),
+		.usage_estimated = query_col_bool(q, i, 15),
 	};
 }

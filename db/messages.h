@@ -33,15 +33,15 @@ struct turn_ending {
 	const char *status;        /* complete, stopped, cancelled, interrupted, failed */
 	struct str finish_reason;  /* may be empty */
 	const char *error_code;    /* NULL: none */
-	bool has_usage;
+	bool has_usage, usage_estimated;
 	int64_t prompt_tokens, completion_tokens, total_tokens;
 	int64_t first_event_ms;    /* -1: none came */
 	int64_t took_ms;
 };
-/* Writes the ending unless the row has ended already: repeating it is safe. */
+/* Writes the ending unless the row has ended already: repeating it is safe. query_n_affected says whether there was such a row. */
 void messages_end_turn(struct pool *pool, struct query *q, const struct turn_ending *ending);
 
-/* Processes of this node that have `streaming` rows; at most 100. */
+/* Other processes of this node that have `streaming` rows; at most 100, the oldest first. */
 void messages_find_owners(struct pool *pool, struct query *q, const struct process *self);
 void messages_owner_row(const struct query *q, size_t i, int *slot, int64_t *generation);
 /* Marks the streaming rows of a process `interrupted`; at most 10,000 at once. */
@@ -57,7 +57,7 @@ struct message_row {
 	int64_t total; /* of the session, whatever its role */
 	bool present;  /* false: the session has no message in this page */
 	struct str id, parent_id, client_id, role, content, status, agent_id, model, finish_reason, error_code, created_at;
-	bool has_usage;
+	bool has_usage, usage_estimated;
 	int64_t prompt_tokens, completion_tokens, total_tokens;
 };
 struct message_row messages_row(const struct query *q, size_t i);

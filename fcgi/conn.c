@@ -128,17 +128,19 @@ static void arm(struct conn *c)
 	watch_set(&c->watch, unsent(c) ? WATCH_READ | WATCH_WRITE : WATCH_READ);
 }
 
-/* Sends at once what the socket takes and keeps the rest. An error is left for the next read to find. */
+/* Sends at once what the socket takes and keeps the rest. After an error the next read finds the end of the connection. */
 static void write_out(struct conn *c, struct iovec *iov, int n_iov)
 {
 	if (unsent(c) == 0) {
 		struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)n_iov};
 		ssize_t n = sendmsg(c->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 
-		if (n > 0)
+		if (n > 0) {
 			n_iov = advance(&iov, n_iov, (size_t)n);
-		else if (n < 0 && errno != EAGAIN && errno != EINTR)
-			return; /* the peer is gone: EOF or an error comes with the next read */
+		} else if (n < 0 && errno != EAGAIN && errno != EINTR) {
+			shutdown(c->fd, SHUT_RDWR); /* whatever it was, bytes are missing now: the next read finds the end */
+			return;
+		}
 		c->since_us = clock_mono_us();
 	}
 	for (int i = 0; i < n_iov; i++)
@@ -349,6 +351,8 @@ static void on_ready(void *arg, int events)
 		flush_out(c);
 	if (events & WATCH_READ && c->state != CLOSED)
 		receive(c);
+	if (c->state != CLOSED)
+		arm(c); /* after an error of the poll nobody watches any more, though there may be more to read */
 }
 
 void conn_open(struct server *server, int fd)
@@ -380,4 +384,9 @@ void conn_close_if_idle(struct conn *c, uint64_t before_us)
 {
 	if (c->state == IDLE && c->since_us < before_us)
 		conn_close(c, "idle");
+}
+
+bool conn_is_busy(const struct conn *c)
+{
+	return c->state != IDLE;
 }

@@ -50,4 +50,5 @@ void conn_check_deadline(struct conn *c, uint64_t now_us);
 void conn_close(struct conn *c, const char *reason);
 /* Closes if no request is under way and none has been since before_us. */
 void conn_close_if_idle(struct conn *c, uint64_t before_us);
+bool conn_is_busy(const struct conn *c);
 struct conn *conn_of_node(struct list *node);

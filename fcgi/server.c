@@ -40,16 +40,6 @@ static void on_pause_over(void *arg)
 	watch_set(&s->watch, WATCH_READ);
 }
 
-static void check_drained(struct server *s)
-{
-	if (s->draining && s->n_conns == 0 && s->on_drained) {
-		void (*on_drained)(void *arg) = s->on_drained;
-
-		s->on_drained = NULL;
-		on_drained(s->on_drained_arg);
-	}
-}
-
 static void on_tick(void *arg)
 {
 	struct server *s = arg;
@@ -64,7 +54,6 @@ static void on_tick(void *arg)
 		next = l->next;
 		conn_close_if_idle(conn_of_node(l), now_us - DRAIN_IDLE_US);
 	}
-	check_drained(s);
 	timer_start(&s->tick, TICK_MS);
 }
 
@@ -92,7 +81,6 @@ void server_close(struct server *s)
 	if (!s->listening)
 		return;
 	s->listening = false;
-	s->on_drained = NULL;
 	for (struct list *l = s->conns.next, *next; l != &s->conns; l = next) {
 		next = l->next;
 		conn_close(conn_of_node(l), "shutdown");
@@ -102,11 +90,18 @@ void server_close(struct server *s)
 	timer_fini(&s->pause);
 }
 
-void server_drain(struct server *s, void (*on_drained)(void *arg), void *arg)
+void server_drain(struct server *s)
 {
 	s->draining = true;
-	s->on_drained = on_drained;
-	s->on_drained_arg = arg;
+}
+
+size_t server_n_busy(const struct server *s)
+{
+	size_t n = 0;
+
+	for (struct list *l = s->conns.next; l != &s->conns; l = l->next)
+		n += conn_is_busy(conn_of_node(l));
+	return n;
 }
 
 void server_remember(struct server *s, struct list *conn_node)

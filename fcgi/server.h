@@ -15,8 +15,6 @@ struct server {
 	size_t n_conns;
 	size_t n_buffered_bytes;
 	bool draining, listening;
-	void (*on_drained)(void *arg);
-	void *on_drained_arg;
 };
 
 /* Starts accepting on listen_fd, which must be a listening socket. loop, handler and the limits are set by the caller.
@@ -24,9 +22,11 @@ struct server {
 MUST_CHECK int server_open(struct server *s, int listen_fd);
 /* Closes everything at once. */
 void server_close(struct server *s);
-/* Serves on, but calls on_drained once no connection is left. Idle connections are left to nginx, which lets go of them after
- * its keepalive_timeout: closing one just answered on loses requests that are already on their way. */
-void server_drain(struct server *s, void (*on_drained)(void *arg), void *arg);
+/* Serves on until no connection is left (s->n_conns). Idle connections are left to nginx, which lets go of them after its
+ * keepalive_timeout: closing one just answered on loses requests that are already on their way. */
+void server_drain(struct server *s);
+/* Connections on which a request is under way or an answer not yet sent. */
+size_t server_n_busy(const struct server *s);
 
 /* For fcgi/conn.c. */
 void server_remember(struct server *s, struct list *conn_node);

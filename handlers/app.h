@@ -18,5 +18,6 @@ struct app {
 	struct turns *turns;
 	struct server *server;
 	uint64_t began_us; /* clock_mono_us of the start */
-	bool draining;
+	bool draining; /* told to stop: serves on until its turns are over */
+	bool closing;  /* too late for that: begins no turn any more */
 };

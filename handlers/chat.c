@@ -10,7 +10,7 @@
 #include "handlers/render.h"
 #include "handlers/request.h"
 
-enum { PING_MS = 15000, SEND_BYTES = 32 * 1024 };
+enum { PING_MS = 15000, SEND_BYTES = 32 * 1024, KEEP_BYTES = 256 * 1024 };
 
 /* What read_answer keeps. */
 struct reading {
@@ -29,6 +29,8 @@ static enum flow_next begin_start(struct request *r)
 	struct chat_request chat;
 	struct reading *reading;
 
+	if (r->app->closing)
+		return request_reject(r, ERR_DRAINING);
 	if (!chat_request_read(r, &chat, &complaint))
 		return request_reject_field(r, &complaint);
 	if (!agents_loaded(r->app->agents))
@@ -107,6 +109,8 @@ static enum flow_next read_stream(struct request *r)
 		if (!r->headers_sent)
 			begin_stream(r);
 		request_send(r, buf_str(&out));
+		if (out.size > KEEP_BYTES)
+			buf_fini(&out);
 		reading->sent_us = clock_mono_us();
 	}
 	if (more || !r->turn->settled || !request_can_send(r))

@@ -9,30 +9,39 @@ enum { MAX_MESSAGES = 1000, MAX_NAME = 128, MAX_CONTENT = 2000000 };
 
 static bool valid_name(struct str name)
 {
-	for (size_t i = 0; i < name.len; i++)
-		if (!strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-", name.p[i]))
-			return false;
+	return str_only(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-");
+}
+
+/* One part of a content; what a text part says is added to text. */
+static bool read_part(const struct json *part, size_t i, size_t j, struct buf *text, struct json_complaint *c)
+{
+	struct str type = json_as_str(json_get(part, "type"));
+
+	if (json_kind(json_get(part, "type")) != JSON_STRING)
+		return json_complain(c, "messages", "messages[%zu].content[%zu] must be an object with a type.", i, j);
+	if (str_eq(type, STR("text")) && json_kind(json_get(part, "text")) != JSON_STRING)
+		return json_complain(c, "messages", "messages[%zu].content[%zu].text must be a string.", i, j);
+	buf_add_str(text, json_as_str(json_get(part, "text")));
 	return true;
 }
 
-/* The text of a list of parts: what its text parts say, one after the other. */
+/* A list of parts goes upstream as it is; its text, one part after the other, is what is stored as the content. */
 static bool read_parts(struct request *r, const struct json *parts, size_t i, struct llm_message *out, struct json_complaint *c)
 {
 	struct buf text = {0};
+	bool good = true;
 
-	for (size_t j = 0; j < json_len(parts); j++) {
-		const struct json *part = json_at(parts, j);
-
-		if (json_kind(json_get(part, "type")) != JSON_STRING) {
-			buf_fini(&text);
-			return json_complain(c, "messages", "messages[%zu].content[%zu] must be an object with a type.", i, j);
-		}
-		buf_add_str(&text, json_as_str(json_get(part, "text")));
+	for (size_t j = 0; j < json_len(parts) && good; j++)
+		good = read_part(json_at(parts, j), i, j, &text, c);
+	if (good && text.len > MAX_CONTENT)
+		good = json_complain(c, "messages", "messages[%zu].content has %zu bytes of text; at most %d are taken.", i, text.len,
+				     (int)MAX_CONTENT);
+	if (good) {
+		out->content = arena_copy(&r->arena, buf_str(&text));
+		out->parts = arena_copy(&r->arena, json_text(parts));
 	}
-	out->content = arena_copy(&r->arena, buf_str(&text));
-	out->parts = arena_copy(&r->arena, json_text(parts));
 	buf_fini(&text);
-	return true;
+	return good;
 }
 
 static bool read_message(struct request *r, const struct json *j, size_t i, struct llm_message *out, struct json_complaint *c)
@@ -68,7 +77,7 @@ static bool read_messages(struct request *r, struct chat_request *out, struct js
 		if (!read_message(r, json_at(list, i), i, &messages[i], c))
 			return false;
 	if (!str_eq(messages[n - 1].role, STR("user")))
-		return json_complain(c, "messages", "The last message must be the user's.");
+		return json_complain(c, "messages", "messages must end with one of the user.");
 	out->turn.messages = messages;
 	out->turn.n_messages = n;
 	out->turn.question = messages[n - 1].content;
@@ -92,6 +101,23 @@ static bool read_options(const struct json *j, struct chat_request *out, struct 
 	return true;
 }
 
+static bool absent_or(enum json_kind kind, const struct json *j)
+{
+	return !j || json_kind(j) == kind;
+}
+
+/* Fields that some agents have a use for; whatever they are for, they have a type. */
+static bool check_extras(const struct json *j, struct json_complaint *c)
+{
+	bool unused;
+
+	if (!absent_or(JSON_OBJECT, json_get(j, "variables")))
+		return json_complain(c, "variables", "variables must be an object.");
+	if (!absent_or(JSON_ARRAY, json_get(j, "attachments")))
+		return json_complain(c, "attachments", "attachments must be a list.");
+	return json_read_bool(j, "detail", &unused, c);
+}
+
 bool chat_request_read(struct request *r, struct chat_request *out, struct json_complaint *c)
 {
 	const struct json *options = json_get(r->body, "options");
@@ -100,7 +126,7 @@ bool chat_request_read(struct request *r, struct chat_request *out, struct json_
 	if (options && json_kind(options) != JSON_OBJECT)
 		return json_complain(c, "options", "options must be an object.");
 	if (!json_read_str(r->body, "agentId", true, 1, 64, &out->agent_id, c) || !read_messages(r, out, c) ||
-	    !read_options(options, out, c) || !read_options(r->body, out, c))
+	    !read_options(options, out, c) || !read_options(r->body, out, c) || !check_extras(options, c) || !check_extras(r->body, c))
 		return false;
 	if (!valid_name(out->turn.chat_id))
 		return json_complain(c, "chatId", "chatId may have letters, digits, '.', '_', ':' and '-' only, at most %d of them.", (int)MAX_NAME);

@@ -84,9 +84,12 @@ static enum flow_next stream_start(struct request *r)
 static enum flow_next stream_finish(struct request *r)
 {
 	const struct probe *probe = r->state;
+	uint64_t now_us = clock_mono_us();
 
-	/* Woken by the socket, not by the timer? One millisecond is the timer's grain. */
-	return clock_mono_us() + 1000 < probe->due_us ? FLOW_WAIT : send_event(r);
+	if (now_us >= probe->due_us)
+		return send_event(r);
+	timer_start(&r->timer, (probe->due_us - now_us) / 1000 + 1); /* woken by the socket */
+	return FLOW_WAIT;
 }
 
 const struct step health_steps[] = {{"health", health_start, NULL}, {NULL, NULL, NULL}};

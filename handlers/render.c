@@ -62,10 +62,7 @@ void render_plain(struct buf *out, const struct turn *turn)
 	json_close(&w, '}');
 	json_close(&w, ']');
 	json_key(&w, "usage");
-	if (turn->has_usage)
-		turn_put_usage(&w, &turn->usage);
-	else
-		json_put_null(&w);
+	turn_put_usage(&w, &turn->usage, turn->usage_estimated);
 	json_close(&w, '}');
 	buf_fini(&text);
 }

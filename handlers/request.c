@@ -11,13 +11,7 @@
 
 static bool valid_request_id(struct str id)
 {
-	for (size_t i = 0; i < id.len; i++) {
-		char c = id.p[i];
-
-		if (!((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-'))
-			return false;
-	}
-	return id.len > 0 && id.len < REQUEST_ID_SIZE;
+	return id.len > 0 && id.len < REQUEST_ID_SIZE && str_only(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-");
 }
 
 static void take_request_id(struct request *r)

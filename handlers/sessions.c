@@ -62,7 +62,7 @@ static void put_message(struct json_writer *w, const struct message_row *m)
 		struct llm_usage usage = {m->prompt_tokens, m->completion_tokens, m->total_tokens};
 
 		json_key(w, "usage");
-		turn_put_usage(w, &usage);
+		turn_put_usage(w, &usage, m->usage_estimated);
 	}
 	json_close(w, '}');
 }
@@ -72,7 +72,7 @@ static enum flow_next load_finish(struct request *r)
 	const struct page *page = r->state;
 	struct buf b = {0}, pages = {0};
 	struct json_writer w = {.out = &b};
-	int64_t total = 0;
+	int64_t total = 0, n = 0;
 
 	if (r->query.op.err)
 		return request_reject(r, r->query.op.err);
@@ -85,10 +85,11 @@ static enum flow_next load_finish(struct request *r)
 		total = m.total;
 		if (m.present)
 			put_message(&w, &m);
+		n += m.present;
 	}
 	json_close(&w, ']');
-	buf_printf(&pages, "{\"page\":%lld,\"pageSize\":%lld,\"total\":%lld,\"totalPages\":%lld}", (long long)page->offset / page->limit + 1,
-		   (long long)page->limit, (long long)total, ((long long)total + page->limit - 1) / page->limit);
+	buf_printf(&pages, "{\"page\":%lld,\"pageSize\":%lld,\"total\":%lld,\"totalPages\":%lld,\"nextOffset\":%lld}", (long long)page->offset / page->limit + 1,
+		   (long long)page->limit, (long long)total, ((long long)total + page->limit - 1) / page->limit, (long long)(page->offset + n));
 	request_reply(r, buf_str(&b), buf_str(&pages));
 	buf_fini(&b);
 	buf_fini(&pages);

@@ -48,7 +48,7 @@ static void make_request(const struct llm_request *in, struct arena *arena, stru
 
 	headers[n++] = "Content-Type: application/json";
 	headers[n++] = "Accept: text/event-stream";
-	headers[n++] = arena_printf(arena, "X-Request-Id: %s", in->request_id).p;
+	headers[n++] = arena_printf(arena, "X-Request-Id: %s", in->log->request_id).p;
 	if (in->api_key && *in->api_key)
 		headers[n++] = arena_printf(arena, "Authorization: Bearer %s", in->api_key).p;
 	*out = (struct http_post){.url = in->endpoint, .headers = headers, .n_headers = n, .connect_ms = (uint64_t)in->timeouts.connect_ms};
@@ -61,16 +61,23 @@ static void emit_text(struct llm_sink sink, enum llm_event_type type, struct str
 		sink.emit(sink.arg, &(struct llm_event){.type = type, .text = text});
 }
 
+/* What a provider says of tokens, within reason. */
+static int64_t token_count(const struct json *usage, const char *key, int64_t otherwise)
+{
+	int64_t n = json_as_int(json_get(usage, key), otherwise);
+
+	return n < 0 ? 0 : n > INT32_MAX ? INT32_MAX : n;
+}
+
 static void emit_usage(struct llm_sink sink, const struct json *usage)
 {
 	struct llm_event event = {.type = LLM_USAGE};
 
 	if (json_kind(usage) != JSON_OBJECT)
 		return;
-	event.usage.prompt_tokens = json_as_int(json_get(usage, "prompt_tokens"), 0);
-	event.usage.completion_tokens = json_as_int(json_get(usage, "completion_tokens"), 0);
-	event.usage.total_tokens =
-		json_as_int(json_get(usage, "total_tokens"), event.usage.prompt_tokens + event.usage.completion_tokens);
+	event.usage.prompt_tokens = token_count(usage, "prompt_tokens", 0);
+	event.usage.completion_tokens = token_count(usage, "completion_tokens", 0);
+	event.usage.total_tokens = token_count(usage, "total_tokens", event.usage.prompt_tokens + event.usage.completion_tokens);
 	sink.emit(sink.arg, &event);
 }
 

@@ -2,6 +2,7 @@
  * translate. Adding a provider is adding one file with such a table. */
 #pragma once
 #include "base/arena.h"
+#include "base/log.h"
 #include "net/http.h"
 
 /* One message for the model. */
@@ -25,7 +26,7 @@ struct llm_request {
 	bool has_temperature;
 	double temperature;
 	int64_t max_tokens; /* 0: the provider's own limit */
-	const char *request_id;
+	const struct log_ctx *log; /* names the request upstream too; borrowed until the call is over */
 	struct llm_timeouts timeouts;
 };
 
@@ -65,7 +66,7 @@ struct provider {
 	void (*request)(const struct llm_request *in, struct arena *arena, struct http_post *out);
 	/* Reads one server-sent event and emits what it says. */
 	enum provider_result (*on_event)(struct str event, struct str data, struct llm_sink sink);
-	/* Does a finish reason count as end mark, if the stream then ends cleanly? */
+	/* Does a finish reason count as end mark, if nothing follows? */
 	bool finish_is_end;
 };
 

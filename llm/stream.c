@@ -80,6 +80,12 @@ static void end(struct llm_stream *s, int err, const char *reason)
 	loop_defer(s->loop, &s->end, tell_end);
 }
 
+/* The model has said why it stopped, and this provider needs no other mark. */
+static bool has_ended(const struct llm_stream *s)
+{
+	return s->finished && s->provider->finish_is_end;
+}
+
 static void on_timer(void *arg)
 {
 	static const char *const reasons[] = {[LLM_HEADERS] = "headers_timeout", [LLM_FIRST] = "first_token_timeout", [LLM_FLOWING] = "idle_timeout"};
@@ -88,7 +94,7 @@ static void on_timer(void *arg)
 
 	if (now_us < deadline_us(s))
 		arm(s); /* bytes came since it was set */
-	else if (s->state == LLM_ENDING)
+	else if (s->state == LLM_ENDING || has_ended(s))
 		end(s, 0, "complete");
 	else if (now_us >= s->began_us + (uint64_t)s->timeouts.total_ms * 1000)
 		end(s, -ERR_UPSTREAM_TIMEOUT, "total_timeout");
@@ -131,7 +137,6 @@ static void emit(void *arg, const struct llm_event *event)
 		return; /* the sink has cancelled in the middle of a chunk */
 	if (event->type == LLM_FINISH)
 		s->finished = true;
-	s->began = true;
 	if (s->state == LLM_FIRST)
 		set_state(s, LLM_FLOWING);
 	s->on_event(s, event);
@@ -171,10 +176,10 @@ static void on_call_over(struct op *op)
 {
 	struct llm_stream *s = CONTAINER_OF(op, struct llm_stream, call.op);
 
-	if (s->state == LLM_ENDING || (op->err == 0 && s->finished && s->provider->finish_is_end)) {
+	if (s->state == LLM_ENDING || (op->err == 0 && has_ended(s))) {
 		end(s, 0, "complete");
 	} else if (op->err) {
-		log_info(NULL, "provider_call_failed", "provider", s->provider->name, "error", s->call.failure);
+		log_info(s->log, "provider_call_failed", "provider", s->provider->name, "error", s->call.failure);
 		end(s, op->err, s->state == LLM_HEADERS ? "no_answer" : "cut");
 	} else {
 		end(s, -ERR_UPSTREAM, "no_end_mark");
@@ -188,6 +193,7 @@ void llm_stream_start(struct loop *loop, struct http *http, struct llm_stream *s
 
 	s->loop = loop;
 	s->provider = request->provider;
+	s->log = request->log;
 	s->timeouts = request->timeouts;
 	s->began_us = s->last_bytes_us = clock_mono_us();
 	s->retry_after_s = -1;

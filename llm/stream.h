@@ -15,10 +15,10 @@ struct llm_stream {
 	const char *reason;  /* for the log: http_status, cut, idle_timeout… */
 	int status;          /* of HTTP, 0 if none came */
 	int retry_after_s;   /* -1: the provider said nothing */
-	bool began;          /* an event was handed over */
 	/* the stream's own: */
 	struct loop *loop;
 	const struct provider *provider;
+	const struct log_ctx *log;
 	struct llm_timeouts timeouts;
 	enum { LLM_IDLE, LLM_HEADERS, LLM_FIRST, LLM_FLOWING, LLM_ENDING, LLM_OVER } state;
 	struct http_call call;

@@ -22,7 +22,6 @@ struct http {
 	CURLM *multi;
 	struct timer timer;
 	struct list transfers;
-	size_t n_transfers;
 };
 
 /* A socket of libcurl's that we watch. */
@@ -41,9 +40,9 @@ struct transfer {
 	CURLU *url;
 	bool added; /* to the multi handle */
 	bool answered; /* on_headers has been called */
-	uint64_t connect_ms;
 	struct curl_slist *headers, *addresses;
-	struct buf body;
+	struct buf body; /* until the answer's header is there */
+	size_t n_sent;   /* of body */
 	struct defer remove;
 	char error[CURL_ERROR_SIZE];
 };
@@ -140,7 +139,6 @@ static void free_transfer(struct transfer *t)
 	buf_fini(&t->body);
 	defer_cancel(&t->remove);
 	list_remove(&t->node);
-	t->http->n_transfers--;
 	free(t);
 }
 
@@ -195,6 +193,37 @@ static void take_header(struct http_call *call, struct str line)
 	}
 }
 
+static size_t on_body_wanted(char *p, size_t size, size_t n, void *arg)
+{
+	struct transfer *t = arg;
+	size_t len = t->body.len - t->n_sent < size * n ? t->body.len - t->n_sent : size * n;
+
+	if (len)
+		memcpy(p, t->body.p + t->n_sent, len);
+	t->n_sent += len;
+	return len;
+}
+
+/* libcurl starts anew when a connection that it kept turns out to be dead. */
+static int on_body_rewind(void *arg, curl_off_t offset, int origin)
+{
+	struct transfer *t = arg;
+
+	if (origin != SEEK_SET || offset < 0 || (size_t)offset > t->body.len)
+		return CURL_SEEKFUNC_FAIL;
+	t->n_sent = (size_t)offset;
+	return CURL_SEEKFUNC_OK;
+}
+
+/* The provider has it all: a long stream need not keep a long question. */
+static void drop_body(struct transfer *t)
+{
+	if (t->n_sent == t->body.len) {
+		buf_fini(&t->body);
+		t->n_sent = 0;
+	}
+}
+
 /* The types of these two are libcurl's.
  * libcurl hands over one header line at a time, with its line end. NOLINTNEXTLINE(readability-non-const-parameter) */
 static size_t on_header_line(char *p, size_t size, size_t n, void *arg)
@@ -212,6 +241,7 @@ static size_t on_header_line(char *p, size_t size, size_t n, void *arg)
 		take_header(t->call, line);
 	} else if (t->call->status >= 200) { /* the blank line; 1xx are only notes */
 		t->answered = true;
+		drop_body(t);
 		t->call->on_headers(t->call);
 	}
 	return t->call ? size * n : 0;
@@ -337,7 +367,10 @@ static void set_options(struct transfer *t, const struct http_post *post)
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, t);
 	curl_easy_setopt(easy, CURLOPT_POST, 1L);
 	curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)t->body.len);
-	curl_easy_setopt(easy, CURLOPT_POSTFIELDS, t->body.p);
+	curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_body_wanted);
+	curl_easy_setopt(easy, CURLOPT_READDATA, t);
+	curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, on_body_rewind);
+	curl_easy_setopt(easy, CURLOPT_SEEKDATA, t);
 	for (size_t i = 0; i < post->n_headers; i++)
 		t->headers = curl_slist_append(t->headers, post->headers[i]);
 	t->headers = curl_slist_append(t->headers, "Expect:"); /* no waiting for 100 Continue */
@@ -351,7 +384,6 @@ void http_post_start(struct http *http, struct http_call *call, struct http_post
 	struct str host;
 
 	list_push(&http->transfers, &t->node);
-	http->n_transfers++;
 	list_init(&t->remove.node);
 	t->http = http;
 	t->call = call;

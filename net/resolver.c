@@ -33,6 +33,7 @@ struct resolver {
 	struct list answered; /* waiters whose answer is known, told in the next deferred run */
 	struct defer tell;
 	struct timer tick; /* deadlines, while anybody waits */
+	bool ticking;
 };
 
 static void on_tick(void *arg);
@@ -217,6 +218,7 @@ static void on_tick(void *arg)
 				anybody = true;
 		}
 	}
+	resolver->ticking = anybody;
 	if (anybody)
 		timer_start(&resolver->tick, TICK_MS);
 }
@@ -258,5 +260,7 @@ void resolve_start(struct resolver *resolver, struct resolve *r, struct str host
 		return;
 	}
 	list_push(&n->waiters, &r->node);
-	timer_start(&resolver->tick, TICK_MS);
+	if (!resolver->ticking) /* started anew by every waiter it would never fire under load */
+		timer_start(&resolver->tick, TICK_MS);
+	resolver->ticking = true;
 }

@@ -34,6 +34,7 @@ CREATE TABLE chat_messages (
 	prompt_tokens     bigint,
 	completion_tokens bigint,
 	total_tokens      bigint,
+	usage_estimated   boolean NOT NULL DEFAULT false, -- the provider did not say: counted from the text
 	first_event_ms    integer,
 	took_ms           integer,
 	created_at        timestamptz NOT NULL DEFAULT now(),
