@@ -28,6 +28,8 @@ enum {
 	MAX_BODY_BYTES = 10 * 1024 * 1024, /* nginx's limit too */
 	DB_KEPT_ASIDE = 2,                 /* connections for llmchatctl and jobs */
 	DRAIN_TICK_MS = 50,
+	START_TICK_MS = 5,
+	START_PATIENCE_MS = 2000,          /* for the database and the agents, before the first request is taken */
 	LAST_WORDS_MS = 3000, /* to store the endings of turns that the drain interrupted */
 };
 
@@ -41,7 +43,7 @@ struct responder {
 	struct resolver *resolver;
 	struct pool *pool;
 	struct http *http;
-	struct timer drain_tick;
+	struct timer start_tick, drain_tick;
 	uint64_t drain_until_us;
 };
 
@@ -100,6 +102,18 @@ static void on_terminate(void *arg, int signum)
 	timer_start(&me->drain_tick, DRAIN_TICK_MS);
 }
 
+/* Whoever knocks while we start waits for a moment rather than being refused; if the database is away he is told so. */
+static void on_start_tick(void *arg)
+{
+	struct responder *me = arg;
+	bool patient = clock_mono_us() < me->app.began_us + (uint64_t)START_PATIENCE_MS * 1000;
+
+	if (patient && !agents_loaded(me->app.agents) && pool_stats(me->pool).reachable)
+		timer_start(&me->start_tick, START_TICK_MS);
+	else
+		server_accept(&me->server);
+}
+
 static void on_database_reachable(void *arg)
 {
 	agents_load(arg);
@@ -148,6 +162,8 @@ static int start_parts(struct responder *me, char *why, size_t why_size)
 		snprintf(why, why_size, "Standard input is no listening socket: start me with spawn-fcgi (or llmchat-pool).");
 		return -1;
 	}
+	timer_init(&me->start_tick, me->loop, on_start_tick, me);
+	timer_start(&me->start_tick, 0);
 	return 0;
 }
 
@@ -159,6 +175,7 @@ static void stop_parts(struct responder *me)
 		turns_fini(&me->turns);
 	}
 	agents_free(me->app.agents);
+	timer_fini(&me->start_tick);
 	timer_fini(&me->drain_tick);
 	http_free(me->http);
 	pool_free(me->pool);

@@ -12,7 +12,7 @@
 
 enum conf_kind { KIND_TEXT, KIND_INT, KIND_NUMBER, KIND_BOOL };
 enum conf_flag { FLAG_PLAIN, FLAG_SECRET };
-enum { MAX_LINE = 8192, MIN_SECRET = 32 };
+enum { MAX_LINE = 8192, MIN_SECRET = 32, MAX_SHOWN = 200 };
 
 static const struct row {
 	enum conf_kind kind;
@@ -118,13 +118,22 @@ static const struct row *row_named(const char *name)
 	return NULL;
 }
 
-/* The row whose name was probably meant. */
+/* The row whose name was probably meant: the nearest one. */
 static const struct row *row_near(const char *name)
 {
-	for (size_t i = 0; i < N_ELEMENTS(rows); i++)
-		if (strlen(name) >= 6 && distance(rows[i].name, name) <= (strlen(name) >= 10 ? 2 : 1))
-			return &rows[i];
-	return NULL;
+	size_t len = strlen(name);
+	unsigned nearest = len >= 10 ? 3 : len >= 6 ? 2 : 0; /* it must be nearer than this */
+	const struct row *near = NULL;
+
+	for (size_t i = 0; i < N_ELEMENTS(rows); i++) {
+		unsigned d = distance(rows[i].name, name);
+
+		if (d < nearest) {
+			nearest = d;
+			near = &rows[i];
+		}
+	}
+	return near;
 }
 
 static const char *entry_value(const struct conf_entry *e, const char *name)
@@ -171,7 +180,10 @@ static int read_file(struct conf *conf, const char *path, char *why, size_t why_
 		*e = (struct conf_entry){conf->file, strdup(name), strdup(value)}; /* newest first: the last line wins */
 		conf->file = e;
 	}
-	result = 0;
+	if (ferror(f)) /* a directory, for instance */
+		snprintf(why, why_size, "The env file %s cannot be read: %s.", path, strerror(errno));
+	else
+		result = 0;
 out:
 	if (f)
 		fclose(f);
@@ -241,7 +253,8 @@ static bool set_field(struct conf *conf, const struct row *row, const char *valu
 
 static void explain(const struct row *row, const char *value, char *why, size_t why_size)
 {
-	const char *shown = row->flag == FLAG_SECRET ? "(not shown)" : value;
+	bool show = row->flag != FLAG_SECRET && strlen(value) <= MAX_SHOWN && utf8_valid(str_from(value));
+	const char *shown = show ? value : "(not shown)";
 
 	switch (row->kind) {
 	case KIND_TEXT:

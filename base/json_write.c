@@ -130,6 +130,6 @@ void json_quote(struct buf *out, struct str s)
 			buf_printf(out, "\\u%04x", c);
 		}
 	}
-	buf_add(out, s.p + start, s.len - start);
+	buf_add_str(out, str_skip(s, start));
 	buf_add_char(out, '"');
 }

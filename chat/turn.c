@@ -18,6 +18,7 @@ enum {
 	TITLE_CHARS = 30,
 	MAX_HISTORY = 100,
 	BYTES_PER_TOKEN = 3, /* of the context budget: a Chinese character is three bytes and about one token */
+	UNKNOWN_MS = 10000,
 	GIVE_UP_US = 600000000,
 	MAX_KEPT = 10000,
 };
@@ -102,15 +103,24 @@ static bool refused_for_good(const struct query *q)
 	return strncmp(sqlstate, "22", 2) == 0 || strncmp(sqlstate, "23", 2) == 0;
 }
 
+/* The statement that began the turn was cut off, and PostgreSQL may yet carry it out: a row without an ending would stay. */
+static bool rows_may_still_come(const struct turn *turn)
+{
+	uint64_t patience_us = (2 * (uint64_t)turn->turns->conf->db_statement_timeout_ms + UNKNOWN_MS) * 1000;
+
+	return turn->begin_unknown && query_n_affected(&turn->query) == 0 && clock_mono_us() < turn->over_us + patience_us;
+}
+
 static void on_ending_stored(struct op *op)
 {
 	struct turn *turn = CONTAINER_OF(op, struct turn, query.op);
 
-	if (op->err && !refused_for_good(&turn->query)) {
+	if (op->err ? !refused_for_good(&turn->query) : rows_may_still_come(turn)) {
 		keep_ending(turn);
 		return;
 	}
-	if (op->err || (query_n_affected(&turn->query) == 0 && !turn->begin_unknown)) {
+	/* An ending that is repeated may have been stored the first time. */
+	if (op->err || (query_n_affected(&turn->query) == 0 && !turn->begin_unknown && !turn->kept)) {
 		log_error(&turn->log, op->err ? "ending_refused" : "ending_without_row", "message", turn->answer_id.text, "sqlstate",
 			  query_sqlstate(&turn->query));
 		if (!turn->err)

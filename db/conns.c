@@ -12,7 +12,7 @@
 #include "db/pool_inside.h"
 #include "db/sqlstate.h"
 
-enum { MAX_CONNECTING = 2, SLOW_US = 1000000, SWOLLEN_IDLE_MS = 5000 };
+enum { MAX_CONNECTING = 2, SLOW_US = 1000000, SWOLLEN_IDLE_MS = 5000, GRACE_MS = 500 };
 
 size_t conns_established(const struct pool *pool)
 {
@@ -125,7 +125,8 @@ static void conn_send(struct pool_conn *c, bool prepared)
 	char why[PG_WHY_SIZE];
 
 	c->sent_us = clock_mono_us();
-	c->deadline_us = from_now_us(c->pool->conf->db_statement_timeout_ms);
+	/* PostgreSQL itself ends the statement first, unless it cannot be heard. */
+	c->deadline_us = from_now_us(c->pool->conf->db_statement_timeout_ms + GRACE_MS);
 	if (pg_start(&c->pg, c->q, prepared, why) != 0)
 		conn_lost(c, why);
 }

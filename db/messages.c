@@ -136,7 +136,8 @@ void messages_interrupt(struct pool *pool, struct query *q, const struct process
 /* The page is cut where the rows before it hold 8 MiB: a page of 200 long answers must not fill our memory. */
 static const struct statement list_messages = {
 	"list_messages",
-	"SELECT s.message_count, m.id, m.parent_id, m.client_id, m.role, m.content, m.status, m.agent_id, m.model, m.finish_reason,"
+	"SELECT CASE WHEN $3 = '' THEN s.message_count"
+	"  ELSE (SELECT count(*) FROM chat_messages c WHERE c.session_id = s.id AND c.role = $3) END, m.id, m.parent_id, m.client_id, m.role, m.content, m.status, m.agent_id, m.model, m.finish_reason,"
 	" m.error_code, to_char(m.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'),"
 	" m.prompt_tokens, m.completion_tokens, m.total_tokens, m.usage_estimated"
 	" FROM chat_sessions s LEFT JOIN LATERAL ("

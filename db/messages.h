@@ -54,7 +54,7 @@ void messages_list(struct pool *pool, struct query *q, struct str user_id, struc
 		   int64_t offset);
 
 struct message_row {
-	int64_t total; /* of the session, whatever its role */
+	int64_t total; /* of the session, in that role */
 	bool present;  /* false: the session has no message in this page */
 	struct str id, parent_id, client_id, role, content, status, agent_id, model, finish_reason, error_code, created_at;
 	bool has_usage, usage_estimated;

@@ -68,12 +68,16 @@ int server_open(struct server *s, int listen_fd)
 	fcntl(listen_fd, F_SETFL, flags | O_NONBLOCK);
 	s->listen_fd = listen_fd;
 	watch_init(&s->watch, s->loop, listen_fd, on_acceptable, s);
-	watch_set(&s->watch, WATCH_READ);
 	timer_init(&s->tick, s->loop, on_tick, s);
 	timer_init(&s->pause, s->loop, on_pause_over, s);
 	timer_start(&s->tick, TICK_MS);
 	s->listening = true;
 	return 0;
+}
+
+void server_accept(struct server *s)
+{
+	watch_set(&s->watch, WATCH_READ);
 }
 
 void server_close(struct server *s)

@@ -17,9 +17,11 @@ struct server {
 	bool draining, listening;
 };
 
-/* Starts accepting on listen_fd, which must be a listening socket. loop, handler and the limits are set by the caller.
- * Returns 0, or -1 if listen_fd is no listening socket. */
+/* Takes listen_fd, which must be a listening socket; server_accept follows when there is something to serve with. loop, handler
+ * and the limits are set by the caller. Returns 0, or -1 if listen_fd is no listening socket. */
 MUST_CHECK int server_open(struct server *s, int listen_fd);
+/* Starts accepting. Until then connections wait in the socket's backlog. */
+void server_accept(struct server *s);
 /* Closes everything at once. */
 void server_close(struct server *s);
 /* Serves on until no connection is left (s->n_conns). Idle connections are left to nginx, which lets go of them after its

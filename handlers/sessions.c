@@ -67,6 +67,21 @@ static void put_message(struct json_writer *w, const struct message_row *m)
 	json_close(w, '}');
 }
 
+/* nextOffset: a page may end before its limit (its bytes are bounded too). */
+static void put_pagination(struct buf *out, const struct page *page, int64_t n, int64_t total)
+{
+	struct json_writer w = {.out = out};
+
+	json_open(&w, '{');
+	json_add_int(&w, "page", page->offset / page->limit + 1);
+	json_add_int(&w, "pageSize", page->limit);
+	json_add_int(&w, "total", total);
+	json_add_int(&w, "totalPages", (total + page->limit - 1) / page->limit);
+	if (n > 0 && page->offset + n < total)
+		json_add_int(&w, "nextOffset", page->offset + n);
+	json_close(&w, '}');
+}
+
 static enum flow_next load_finish(struct request *r)
 {
 	const struct page *page = r->state;
@@ -88,8 +103,7 @@ static enum flow_next load_finish(struct request *r)
 		n += m.present;
 	}
 	json_close(&w, ']');
-	buf_printf(&pages, "{\"page\":%lld,\"pageSize\":%lld,\"total\":%lld,\"totalPages\":%lld,\"nextOffset\":%lld}", (long long)page->offset / page->limit + 1,
-		   (long long)page->limit, (long long)total, ((long long)total + page->limit - 1) / page->limit, (long long)(page->offset + n));
+	put_pagination(&pages, page, n, total);
 	request_reply(r, buf_str(&b), buf_str(&pages));
 	buf_fini(&b);
 	buf_fini(&pages);

@@ -6,3 +6,7 @@ include tests/unit/ctl/local.mk
 include tests/unit/chat/local.mk
 include tests/unit/handlers/local.mk
 include tests/fuzz/local.mk
+include tests/unit/base/local.mk
+include tests/unit/fcgi/local.mk
+include tests/unit/llm/local.mk
+include tests/unit/net/local.mk

@@ -382,7 +382,7 @@ class Stack:
 
     def sanitizer_reports(self):
         """What AddressSanitizer and its siblings wrote into the responders' and the provider's logs."""
-        marks = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:", "AddressSanitizer:DEADLYSIGNAL")
+        marks = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:", "AddressSanitizer:DEADLYSIGNAL", ": Assertion `")
         reports = []
         for name in ("responder", "provider-sim"):
             lines = self.raw_log(name).splitlines()

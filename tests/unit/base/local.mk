@@ -1,0 +1,72 @@
+check_PROGRAMS += \
+	tests/unit/base/test_arena \
+	tests/unit/base/test_backoff \
+	tests/unit/base/test_buf \
+	tests/unit/base/test_clock \
+	tests/unit/base/test_conf \
+	tests/unit/base/test_crypto \
+	tests/unit/base/test_err \
+	tests/unit/base/test_json \
+	tests/unit/base/test_json_write \
+	tests/unit/base/test_log \
+	tests/unit/base/test_loop \
+	tests/unit/base/test_process \
+	tests/unit/base/test_str \
+	tests/unit/base/test_uuid
+base_test_libs = libbase.a $(CMOCKA_LIBS) $(UV_LIBS) $(SODIUM_LIBS) $(JSON_LIBS)
+
+tests_unit_base_test_arena_SOURCES = tests/unit/base/test_arena.c tests/unit/support.h
+tests_unit_base_test_arena_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_base_test_arena_LDADD = $(base_test_libs)
+
+tests_unit_base_test_backoff_SOURCES = tests/unit/base/test_backoff.c tests/unit/support.h
+tests_unit_base_test_backoff_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_base_test_backoff_LDADD = $(base_test_libs)
+
+tests_unit_base_test_buf_SOURCES = tests/unit/base/test_buf.c tests/unit/support.h
+tests_unit_base_test_buf_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_base_test_buf_LDADD = $(base_test_libs)
+
+tests_unit_base_test_clock_SOURCES = tests/unit/base/test_clock.c tests/unit/support.h
+tests_unit_base_test_clock_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_base_test_clock_LDADD = $(base_test_libs)
+
+tests_unit_base_test_conf_SOURCES = tests/unit/base/test_conf.c tests/unit/support.h
+tests_unit_base_test_conf_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_base_test_conf_LDADD = $(base_test_libs)
+
+tests_unit_base_test_crypto_SOURCES = tests/unit/base/test_crypto.c tests/unit/support.h
+tests_unit_base_test_crypto_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_base_test_crypto_LDADD = $(base_test_libs)
+
+tests_unit_base_test_err_SOURCES = tests/unit/base/test_err.c tests/unit/support.h
+tests_unit_base_test_err_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_base_test_err_LDADD = $(base_test_libs)
+
+tests_unit_base_test_json_SOURCES = tests/unit/base/test_json.c tests/unit/support.h
+tests_unit_base_test_json_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_base_test_json_LDADD = $(base_test_libs)
+
+tests_unit_base_test_json_write_SOURCES = tests/unit/base/test_json_write.c tests/unit/support.h
+tests_unit_base_test_json_write_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_base_test_json_write_LDADD = $(base_test_libs)
+
+tests_unit_base_test_log_SOURCES = tests/unit/base/test_log.c tests/unit/support.h
+tests_unit_base_test_log_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_base_test_log_LDADD = $(base_test_libs)
+
+tests_unit_base_test_loop_SOURCES = tests/unit/base/test_loop.c tests/unit/support.h
+tests_unit_base_test_loop_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_base_test_loop_LDADD = $(base_test_libs)
+
+tests_unit_base_test_process_SOURCES = tests/unit/base/test_process.c tests/unit/support.h
+tests_unit_base_test_process_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_base_test_process_LDADD = $(base_test_libs)
+
+tests_unit_base_test_str_SOURCES = tests/unit/base/test_str.c tests/unit/support.h
+tests_unit_base_test_str_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_base_test_str_LDADD = $(base_test_libs)
+
+tests_unit_base_test_uuid_SOURCES = tests/unit/base/test_uuid.c tests/unit/support.h
+tests_unit_base_test_uuid_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_base_test_uuid_LDADD = $(base_test_libs)

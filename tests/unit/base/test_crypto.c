@@ -1,0 +1,110 @@
+/* Hashes against published vectors, text forms against damage, chance against stillness. */
+#include "base/crypto.h"
+
+#include "tests/unit/support.h"
+
+static int start_crypto(void **state)
+{
+	crypto_init();
+	return quiet(state);
+}
+
+static void hashes_as_published(void **state)
+{
+	char hex[2 * CRYPTO_HASH_BYTES + 1];
+
+	(void)state;
+	crypto_sha256_hex(STR("abc"), hex); /* FIPS 180-2 */
+	assert_string_equal(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+	crypto_sha256_hex((struct str){NULL, 0}, hex);
+	assert_string_equal(hex, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+}
+
+static void a_mac_depends_on_the_key_and_on_where_the_parts_meet(void **state)
+{
+	const struct str one[] = {STR("ab"), STR("c")}, two[] = {STR("a"), STR("bc")}, three[] = {STR("abc")}, four[] = {STR("ab"), STR("c"), STR("")};
+	unsigned char macs[6][CRYPTO_MAC_BYTES];
+
+	(void)state;
+	crypto_mac(STR("key"), one, 2, macs[0]);
+	crypto_mac(STR("key"), two, 2, macs[1]);
+	crypto_mac(STR("key"), three, 1, macs[2]);
+	crypto_mac(STR("key"), four, 3, macs[3]);
+	crypto_mac(STR("yek"), one, 2, macs[4]);
+	for (int i = 0; i < 5; i++)
+		for (int k = 0; k < i; k++)
+			assert_false(crypto_equal(macs[i], macs[k], CRYPTO_MAC_BYTES));
+	crypto_mac(STR("key"), one, 2, macs[5]);
+	assert_true(crypto_equal(macs[0], macs[5], CRYPTO_MAC_BYTES));
+}
+
+static void base64_comes_back_as_it_was(void **state)
+{
+	(void)state;
+	for (size_t n = 0; n < 70; n++) {
+		unsigned char bytes[70], back[70];
+		char text[128];
+
+		crypto_random(bytes, n);
+		memset(text, 'X', sizeof(text));
+		crypto_base64(bytes, n, text);
+		assert_true(strlen(text) < crypto_base64_size(n));
+		assert_int_equal(text[crypto_base64_size(n)], 'X');
+		assert_null(strpbrk(text, "+/="));
+		assert_true(crypto_from_base64(str_from(text), back, n));
+		assert_memory_equal(back, bytes, n);
+		if (n > 0)
+			assert_false(crypto_from_base64(str_from(text), back, n - 1));
+		assert_false(crypto_from_base64(str_from(text), back, n + 1));
+		if (n > 0) {
+			text[0] = '!';
+			assert_false(crypto_from_base64(str_from(text), back, n));
+		}
+	}
+}
+
+static void refuses_base64_of_another_dialect(void **state)
+{
+	unsigned char out[4];
+
+	(void)state;
+	assert_false(crypto_from_base64(STR("AA=="), out, 1));
+	assert_false(crypto_from_base64(STR("-_+/"), out, 3));
+	assert_false(crypto_from_base64(STR("AA\n"), out, 1));
+	assert_false(crypto_from_base64(STR("AAA A"), out, 3));
+	assert_false(crypto_from_base64(STR("AB"), out, 1)); /* spare bits that are not zero: a second spelling of the same byte */
+	assert_true(crypto_from_base64(STR("-_-_"), out, 3));
+}
+
+static void chance_is_not_still_and_keeps_its_bound(void **state)
+{
+	unsigned char a[32] = {0}, b[32] = {0};
+	unsigned seen[5] = {0};
+
+	(void)state;
+	crypto_random(a, sizeof(a));
+	crypto_random(b, sizeof(b));
+	assert_memory_not_equal(a, b, sizeof(a));
+	for (int i = 0; i < 5000; i++) {
+		uint32_t n = crypto_random_below(5);
+
+		assert_true(n < 5);
+		seen[n]++;
+	}
+	for (int i = 0; i < 5; i++)
+		assert_in_range(seen[i], 700, 1300);
+	assert_int_equal(crypto_random_below(1), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(hashes_as_published),
+		cmocka_unit_test(a_mac_depends_on_the_key_and_on_where_the_parts_meet),
+		cmocka_unit_test(base64_comes_back_as_it_was),
+		cmocka_unit_test(refuses_base64_of_another_dialect),
+		cmocka_unit_test(chance_is_not_still_and_keeps_its_bound),
+	};
+
+	return cmocka_run_group_tests(tests, start_crypto, NULL);
+}

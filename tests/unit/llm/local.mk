@@ -1,0 +1,17 @@
+check_PROGRAMS += \
+	tests/unit/llm/test_openai \
+	tests/unit/llm/test_sse \
+	tests/unit/llm/test_stream
+llm_test_libs = libllm.a libnet.a libbase.a $(CMOCKA_LIBS) $(CURL_LIBS) $(UV_LIBS) $(SODIUM_LIBS) $(JSON_LIBS)
+
+tests_unit_llm_test_openai_SOURCES = tests/unit/llm/test_openai.c tests/unit/support.h
+tests_unit_llm_test_openai_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_llm_test_openai_LDADD = $(llm_test_libs)
+
+tests_unit_llm_test_sse_SOURCES = tests/unit/llm/test_sse.c tests/unit/support.h
+tests_unit_llm_test_sse_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_llm_test_sse_LDADD = $(llm_test_libs)
+
+tests_unit_llm_test_stream_SOURCES = tests/unit/llm/test_stream.c tests/unit/support.h tests/unit/net/peer.h
+tests_unit_llm_test_stream_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_llm_test_stream_LDADD = $(llm_test_libs)
