@@ -108,7 +108,7 @@ static void on_start_tick(void *arg)
 	struct responder *me = arg;
 	bool patient = clock_mono_us() < me->app.began_us + (uint64_t)START_PATIENCE_MS * 1000;
 
-	if (patient && !agents_loaded(me->app.agents) && pool_stats(me->pool).reachable)
+	if (patient && !agents_loaded(me->app.agents) && !pool_stats(me->pool).away)
 		timer_start(&me->start_tick, START_TICK_MS);
 	else
 		server_accept(&me->server);

@@ -217,6 +217,7 @@ struct pool_stats pool_stats(const struct pool *pool)
 		.connecting = conns_connecting(pool),
 		.max = pool->max,
 		.reachable = pool->reached == REACHABLE,
+		.away = pool->reached == UNREACHABLE,
 		.n_queries = pool->n_queries,
 		.n_failed = pool->n_failed,
 		.last_latency_us = pool->last_latency_us,

@@ -33,7 +33,8 @@ enum { POOL_MAX_WAITING = 10000, POOL_MAX_LISTENERS = 4 };
 
 struct pool_stats {
 	size_t active, idle, waiting, connecting, max;
-	bool reachable;               /* the last connection was not lost, and the last attempt to get one did not fail */
+	bool reachable; /* the last attempt to connect succeeded */
+	bool away;      /* it failed; neither: there was none yet */
 	uint64_t n_queries, n_failed; /* ended with any error but -ERR_CONFLICT */
 	uint64_t last_latency_us;     /* of one statement, from being sent to its last row */
 };

@@ -1,0 +1,204 @@
+"""The scenarios: each gives the reports of its runs and flat figures, {name: value}, that bench/limits can name."""
+
+import re
+import shutil
+import statistics
+import subprocess
+import time
+
+import rig as rigs
+from rig import HERE, DatabaseSampler, pss_kb
+
+# id: (model of the stand-in provider, fields). What a scenario needs under the name it uses.
+AGENTS = {
+    "warm": ("sim-n5-d20", {}),
+    "instant": ("sim-n20-d0", {}),
+}
+
+
+def stream_model(tokens, gap_ms):
+    """The provider's script, and when its first token comes at best."""
+    return f"sim-n{tokens}-d{gap_ms}", gap_ms
+
+
+def add_stream_agent(name, tokens, gap_ms):
+    AGENTS[name] = (stream_model(tokens, gap_ms)[0], {})
+
+
+class Streams:
+    """N streams, opened over ramp_ms (0: at once), beside the provider alone and the floor."""
+
+    def __init__(self, name, n, ramp_ms, tokens, gap_ms, rounds=1, systems=("provider", "floor", "ours"), memory=False):
+        self.name, self.n, self.ramp_ms, self.tokens, self.gap_ms = name, n, ramp_ms, tokens, gap_ms
+        self.rounds, self.systems, self.memory = rounds, systems, memory
+        self.model, self.ideal_ms = stream_model(tokens, gap_ms)
+        add_stream_agent(name, tokens, gap_ms)
+
+    @property
+    def title(self):
+        opened = f"opened over {self.ramp_ms / 1000:g} s" if self.ramp_ms else "opened in one burst"
+        return f"{self.n} streams of {self.tokens} tokens, {self.gap_ms} ms apart, {opened}"
+
+    def measure(self, rig):
+        rig.renew_pool()
+        rig.warm_up()
+        responders = rig.stack.responders()
+        idle_kb = {pid: pss_kb(pid) for pid in responders.values()}
+        rounds = [self.one_round(rig, idle_kb) for _ in range(self.rounds)]
+        figures = median_figures([figures for _, figures in rounds])
+        figures["added_first_p99_ms_of_rounds"] = [of_round["added_first_p99_ms"] for _, of_round in rounds]
+        figures["idle_pss_mb"] = max(idle_kb.values()) / 1024
+        return {"title": self.title, "ideal_first_ms": self.ideal_ms, "responders": responders, "runs": [reports for reports, _ in rounds],
+                "figures": figures}
+
+    def one_round(self, rig, idle_kb):
+        reports = {system: self.one_run(rig, system, idle_kb) for system in self.systems}
+        ours, floor = reports["ours"], reports.get("floor")
+        first = ours["first_ms"]
+        figures = {"failed": sum(report["n"] - report["completed"] for report in reports.values()),
+                   "added_first_p50_ms": first["p50"] - self.ideal_ms, "added_first_p99_ms": first["p99"] - self.ideal_ms,
+                   "gap_p99_ms": ours["gap_ms"]["p99"], "gap_max_ms": ours["gap_ms"]["max"]}
+        if floor:
+            figures["over_floor_p50_ms"] = first["p50"] - floor["first_ms"]["p50"]
+            figures["over_floor_p99_ms"] = first["p99"] - floor["first_ms"]["p99"]
+            figures["floor_us_a_token"] = floor["us_a_token"]["floor"]
+        for part in ("responder", "nginx", "postgres"):
+            figures[f"{part}_us_a_token"] = ours["us_a_token"][part]
+        figures["stack_us_a_token"] = sum(ours["us_a_token"][part] for part in ("responder", "nginx", "postgres"))
+        if floor and figures["floor_us_a_token"]:
+            figures["stack_against_floor"] = figures["stack_us_a_token"] / figures["floor_us_a_token"]
+        figures.update(ours["responders"])
+        return reports, figures
+
+    def one_run(self, rig, system, idle_kb):
+        """One system's report, with the CPU that each part took for a token."""
+        port = {"provider": rig.sim_port, "floor": rig.floor_port, "ours": rig.stack.port}[system]
+        whom = ["--agent", self.name] if system == "ours" else ["--kind", "openai", "--agent", self.model]
+        lasts_s = (self.ramp_ms + self.tokens * self.gap_ms) / 1000
+        sampler = DatabaseSampler(rig) if system == "ours" else None
+        pids = rig.pids()
+        before, position = rig.cpu(pids), rig.log_position()
+        began = time.monotonic()
+        load = rig.start_load("streams", "--port", port, *whom, "--n", self.n, "--ramp-ms", self.ramp_ms, "--tokens", self.tokens,
+                              "--timeout-s", int(lasts_s + 60))
+        memory = self.look_at_memory(rig, idle_kb, pids, began) if system == "ours" and self.memory else {}
+        report = rig.finish_load(load, lasts_s + 120)
+        rig.wait_for_quiet()
+        used = rig.cpu_used(before, rig.cpu())
+        report["us_a_token"] = {part: seconds * 1e6 / max(report["tokens"], 1) for part, seconds in used.items()}
+        report["us_a_token"]["load"] = report["own"]["cpu_s"] * 1e6 / max(report["tokens"], 1)
+        if system == "ours":
+            report["responders"] = {**look_at_responders(rig, position, sampler), **memory}
+        return report
+
+    def look_at_memory(self, rig, idle_kb, pids, began):
+        """In the middle of the time when all are open: the last one has had its first token, the first one has not had its last."""
+        from_s, to_s = (self.ramp_ms + self.ideal_ms) / 1000, self.tokens * self.gap_ms / 1000
+        time.sleep(max(0.0, began + (from_s + to_s) / 2 - time.monotonic()))
+        open_now = rig.stack.stats()["open"]
+        grown = sum(pss_kb(pid) - idle_kb[pid] for pid in pids["responder"])
+        return {"open_when_looked": open_now, "kb_a_stream": grown / open_now if open_now else None,
+                "nginx_pss_mb": sum(pss_kb(pid) for pid in pids["nginx"]) / 1024}
+
+
+def look_at_responders(rig, position, sampler):
+    """From their log: how they shared the turns; from PostgreSQL: connections."""
+    most, busy = sampler.stop(rig)
+    turns = {slot: 0 for slot in rig.stack.responders()}
+    slow = 0
+    for entry in rig.log_since(position):
+        if entry.get("event") == "turn_ended":
+            turns[entry.get("slot")] = turns.get(entry.get("slot"), 0) + 1
+        elif entry.get("event") == "loop_slow":
+            slow += 1
+    allowed = int(rig.stack.setting("DB_MAX_CONNECTIONS") or 50)
+    total = sum(turns.values())
+    return {"turns": turns, "share_min": min(turns.values()) / total if total else None, "loop_slow": slow,
+            "db_connections": most, "db_busy": busy, "db_connections_over": max(0, most - allowed)}
+
+
+def median_figures(rounds):
+    """The median round of each figure, but the worst of what must not happen at all."""
+    worst = {"failed", "db_connections", "db_busy", "db_connections_over", "loop_slow", "gap_max_ms"}
+    figures = {}
+    for name in rounds[0]:
+        values = [figures_of[name] for figures_of in rounds if figures_of.get(name) is not None]
+        if name == "turns":
+            figures[name] = {slot: sum(value.get(slot, 0) for value in values) for slot in values[0]}
+        elif values:
+            figures[name] = max(values) if name in worst else statistics.median(values)
+    return figures
+
+
+class Completions:
+    """Plain calls over kept connections, the provider answering at once, beside pgbench running a turn's two statements."""
+
+    name = "plain"
+
+    def __init__(self, connections, seconds):
+        self.connections, self.seconds = connections, seconds
+
+    @property
+    def title(self):
+        return f"plain completions, {self.connections} connections, {self.seconds:g} s; the provider says 20 tokens at once"
+
+    def measure(self, rig):
+        rig.renew_pool()
+        rig.warm_up()
+        responders = rig.stack.responders()
+        runs = {system: self.one_run(rig, system) for system in ("provider", "floor", "ours")}
+        ours = runs["ours"]
+        allowed = int(rig.stack.setting("DB_MAX_CONNECTIONS") or 50)
+        # As many as the responders had, and as many as they might have had (two are kept for others): the better one counts.
+        sizes = sorted({min(ours["responders"]["db_connections"], allowed - 2) or 1, allowed - 2})
+        rig.wait_for_quiet()
+        pgbench = {size: self.pgbench(rig, size) for size in sizes}
+        figures = {"failed": sum(run["failed"] + run["unfinished"] for run in runs.values()), "per_second": ours["per_second"],
+                   "p50_ms": ours["whole_ms"]["p50"], "p99_ms": ours["whole_ms"]["p99"], "pgbench_per_second": max(pgbench.values()),
+                   "against_pgbench": ours["per_second"] / max(pgbench.values()),
+                   "responder_us_a_call": ours["us_a_call"]["responder"], **ours["responders"]}
+        return {"title": self.title, "responders": responders, "runs": [runs], "pgbench": pgbench, "figures": figures}
+
+    def one_run(self, rig, system):
+        port = {"provider": rig.sim_port, "floor": rig.floor_port, "ours": rig.stack.port}[system]
+        whom = ["--agent", "instant"] if system == "ours" else ["--kind", "openai", "--agent", "sim-n20-d0"]
+        seconds = self.seconds if system == "ours" else min(self.seconds, 3)
+        sampler = DatabaseSampler(rig) if system == "ours" else None
+        before, position = rig.cpu(), rig.log_position()
+        load = rig.start_load("plain", "--port", port, *whom, "--n", self.connections, "--tokens", 20, "--warmup-s", 1,
+                              "--duration-s", seconds + 1, "--timeout-s", 30)
+        report = rig.finish_load(load, seconds + 60)
+        used = rig.cpu_used(before, rig.cpu())
+        report["us_a_call"] = {part: s * 1e6 / max(report["completed"], 1) for part, s in used.items()}
+        report["us_a_call"]["load"] = report["own"]["cpu_s"] * 1e6 / max(report["completed"], 1)
+        if system == "ours":
+            report["responders"] = look_at_responders(rig, position, sampler)
+        return report
+
+    def pgbench(self, rig, connections):
+        """Turns a second."""
+        program = shutil.which("pgbench") or max((str(p) for p in rigs.pathlib.Path("/usr/lib/postgresql").glob("*/bin/pgbench")), default=None)
+        if not program:
+            raise SystemExit("bench: there is no pgbench; it comes with Debian's package postgresql")
+        command = [program, "-n", "-M", "prepared", "-f", str(HERE / "turn.sql"), "-c", str(connections), "-j", "2", "-T", str(int(self.seconds) or 1),
+                   "-D", "turn=0", "-D", f"base={int(time.time()) * 10 ** 9}", "-h", rig.stack.setting("DB_HOST"), "-U", "llmchat", "llmchat"]
+        process = rig.spawn(command, env={**rigs.os.environ, "PGPASSWORD": rig.stack.setting("DB_PASSWORD")}, stdin=subprocess.DEVNULL,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        try:
+            out, _ = process.communicate(timeout=self.seconds + 60)
+        finally:
+            rig.end(process)
+        found = re.search(r"^tps = ([0-9.]+)", out, re.M)
+        if process.returncode != 0 or not found:
+            raise SystemExit(f"bench: pgbench failed; does bench/turn.sql still fit the schema?\n{out}")
+        return float(found.group(1))
+
+
+def everything(quick):
+    """The scenarios of bench/run."""
+    if quick:
+        return [Streams("memory", 200, 500, 4, 1000, systems=("ours",), memory=True), Streams("ramp", 200, 200, 20, 50),
+                Streams("burst", 200, 0, 20, 50), Streams("crowd", 1000, 1000, 5, 1000, systems=("floor", "ours"), memory=True), Completions(64, 3)]
+    return [Streams("memory", 1000, 2000, 10, 1000, systems=("ours",), memory=True), Streams("ramp", 1000, 1000, 20, 50, rounds=3),
+            Streams("burst", 1000, 0, 20, 50, rounds=3),
+            Streams("crowd", 5000, 4000, 15, 1000, systems=("floor", "ours"), memory=True), Completions(64, 10)]
