@@ -6,7 +6,7 @@ CREATE TABLE chat_sessions (
 	-- user_id when it is a row of users, so that the database itself keeps that promise.
 	account_id    uuid GENERATED ALWAYS AS (CASE WHEN NOT anonymous THEN user_id END) STORED REFERENCES users (id) ON DELETE CASCADE,
 	-- What clients call chatId: theirs or made here, any form, unique for one owner.
-	name          text NOT NULL CHECK (name ~ '^[A-Za-z0-9._:-]{1,128}$'),
+	name          text NOT NULL CHECK (char_length(name) BETWEEN 1 AND 128),
 	agent_id      text NOT NULL REFERENCES agent_configs (id),
 	title         text NOT NULL DEFAULT '',
 	message_count integer NOT NULL DEFAULT 0,

@@ -19,8 +19,10 @@
 
 enum { PATIENCE_MS = 8000 };
 
+/* clang-format off */
 /* A struct str over a string literal, where an initializer must be constant. */
 #define CONST_STR(literal) {(literal), sizeof(literal) - 1}
+/* clang-format on */
 
 /* The real clock, also while a test holds those of base/clock. */
 static inline uint64_t real_ms(void)
@@ -31,6 +33,7 @@ static inline uint64_t real_ms(void)
 	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
+/* clang-format off */
 /* Turns the loop until the condition holds; the test fails if that takes too long. */
 #define TURN_UNTIL(loop, condition) do {                                                  \
 	uint64_t give_up_ms = real_ms() + PATIENCE_MS;                                    \
@@ -42,6 +45,7 @@ static inline uint64_t real_ms(void)
 			poll(NULL, 0, 1);                                                 \
 	}                                                                                 \
 } while (0)
+/* clang-format on */
 
 /* Turns the loop as often as it takes for what is there already to have been dealt with. */
 static inline void turn_few(struct loop *loop)
@@ -82,11 +86,13 @@ static inline uint32_t next_random(uint32_t *seed)
 	return *seed;
 }
 
+/* clang-format off */
 #define assert_str(actual, expected) do {                                                                             \
 	struct str actual_ = (actual), expected_ = (expected);                                                        \
 	if (!str_eq(actual_, expected_))                                                                              \
 		fail_msg("%s:%d: got \"%.*s\", expected \"%.*s\"", __FILE__, __LINE__, STR_ARG(actual_), STR_ARG(expected_)); \
 } while (0)
+/* clang-format on */
 #define assert_text(actual, literal) assert_str((actual), STR(literal))
 
 /* For cmocka: log lines that a test provokes are no news. */

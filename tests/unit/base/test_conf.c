@@ -127,8 +127,8 @@ static bool row_takes(const struct row *row, const char *value)
 		return true;
 	if (row->secret && strlen(value) > 20 && strstr(why, value))
 		fail_msg("a secret is shown: %s", why);
-	return !strstr(why, "it must be a whole number from") && !strstr(why, "it must be a number from") && !strstr(why, "it must be UTF-8 text") &&
-	       !strstr(why, "it must be true or false");
+	return !strstr(why, "it must be a whole number from") && !strstr(why, "it must be a number from") &&
+	       !strstr(why, "it must be UTF-8 text") && !strstr(why, "it must be true or false");
 }
 
 static void assert_taken(const struct row *row, const char *value)
@@ -154,7 +154,9 @@ static void assert_not_taken(const struct row *row, const char *value)
 
 static void every_number_is_bounded(void **state)
 {
+	/* clang-format off */
 	static const char *const rubbish[] = {"", " ", "x", "1x", "0x10", "1,5", "--1", "nan", "inf", "99999999999999999999999", "1 2", "\xD9\xA1"};
+	/* clang-format on */
 
 	(void)state;
 	for (size_t i = 0; i < N_ELEMENTS(rows); i++) {
@@ -231,7 +233,8 @@ static void every_switch_takes_the_usual_words(void **state)
 /* Exactly as in the operator's guide, with two secrets of one's own. */
 static const char guide[] =
 	"# =================================\n"
-	"# \xE2\x9A\xA1 \xE9\xAB\x98\xE5\xB9\xB6\xE5\x8F\x91\xE6\x80\xA7\xE8\x83\xBD\xE9\x85\x8D\xE7\xBD\xAE\xEF\xBC\x88" "1000\xE5\xB9\xB6\xE5\x8F\x91\xEF\xBC\x89\n"
+	"# \xE2\x9A\xA1 \xE9\xAB\x98\xE5\xB9\xB6\xE5\x8F\x91\xE6\x80\xA7\xE8\x83\xBD\xE9\x85\x8D\xE7\xBD\xAE\xEF\xBC\x88"
+	"1000\xE5\xB9\xB6\xE5\x8F\x91\xEF\xBC\x89\n"
 	"# =================================\n"
 	"\n"
 	"# \xE6\x9C\x8D\xE5\x8A\xA1\xE5\x99\xA8\xE9\x85\x8D\xE7\xBD\xAE\n"
@@ -239,14 +242,16 @@ static const char guide[] =
 	"NODE_ENV=production\n"
 	"FRONTEND_URL=https://yourdomain.com\n"
 	"\n"
-	"# \xE9\x80\x9F\xE7\x8E\x87\xE9\x99\x90\xE5\x88\xB6\xEF\xBC\x88\xE6\xAF\x8F\xE5\x88\x86\xE9\x92\x9F" "1000\xE8\xAF\xB7\xE6\xB1\x82\xEF\xBC\x89\n"
+	"# \xE9\x80\x9F\xE7\x8E\x87\xE9\x99\x90\xE5\x88\xB6\xEF\xBC\x88\xE6\xAF\x8F\xE5\x88\x86\xE9\x92\x9F"
+	"1000\xE8\xAF\xB7\xE6\xB1\x82\xEF\xBC\x89\n"
 	"RATE_LIMIT_POINTS=1000\n"
 	"RATE_LIMIT_DURATION=60\n"
 	"RATE_LIMIT_BLOCK_DURATION=60\n"
 	"RATE_LIMIT_MAX_REQUESTS=1000\n"
 	"RATE_LIMIT_WINDOW_MS=60000\n"
 	"\n"
-	"# \xE8\xAF\xB7\xE6\xB1\x82\xE8\xB6\x85\xE6\x97\xB6\xEF\xBC\x88" "30\xE7\xA7\x92\xEF\xBC\x89\n"
+	"# \xE8\xAF\xB7\xE6\xB1\x82\xE8\xB6\x85\xE6\x97\xB6\xEF\xBC\x88"
+	"30\xE7\xA7\x92\xEF\xBC\x89\n"
 	"REQUEST_TIMEOUT=30000\n"
 	"\n"
 	"# \xE6\x95\xB0\xE6\x8D\xAE\xE5\xBA\x93\xE8\xBF\x9E\xE6\x8E\xA5\xE6\xB1\xA0\xEF\xBC\x88PostgreSQL\xEF\xBC\x89\n"
@@ -255,13 +260,15 @@ static const char guide[] =
 	"DB_USER=llmchat\n"
 	"DB_PASSWORD=your_secure_password\n"
 	"DB_NAME=llmchat\n"
-	"# \xE8\xBF\x9E\xE6\x8E\xA5\xE6\xB1\xA0\xE5\xA4\xA7\xE5\xB0\x8F\xEF\xBC\x88\xE6\x94\xAF\xE6\x8C\x81" "1000\xE5\xB9\xB6\xE5\x8F\x91\xEF\xBC\x89\n"
+	"# \xE8\xBF\x9E\xE6\x8E\xA5\xE6\xB1\xA0\xE5\xA4\xA7\xE5\xB0\x8F\xEF\xBC\x88\xE6\x94\xAF\xE6\x8C\x81"
+	"1000\xE5\xB9\xB6\xE5\x8F\x91\xEF\xBC\x89\n"
 	"DB_MAX_CONNECTIONS=50\n"
 	"DB_MIN_CONNECTIONS=5\n"
 	"DB_IDLE_TIMEOUT=30000\n"
 	"DB_CONNECTION_TIMEOUT=10000\n"
 	"\n"
-	"# Redis\xE9\x85\x8D\xE7\xBD\xAE\xEF\xBC\x88\xE7\xBC\x93\xE5\xAD\x98 + \xE5\x88\x86\xE5\xB8\x83\xE5\xBC\x8F\xE9\x94\x81\xEF\xBC\x89\n"
+	"# Redis\xE9\x85\x8D\xE7\xBD\xAE\xEF\xBC\x88\xE7\xBC\x93\xE5\xAD\x98 + "
+	"\xE5\x88\x86\xE5\xB8\x83\xE5\xBC\x8F\xE9\x94\x81\xEF\xBC\x89\n"
 	"REDIS_HOST=localhost\n"
 	"REDIS_PORT=6379\n"
 	"REDIS_PASSWORD=your_redis_password\n"
@@ -390,7 +397,9 @@ static void parses_lines_as_people_write_them(void **state)
 		{"lower_9=x", "lower_9", "x"},
 		{"A=postgres://u:p@h/db?x=y#z", "A", "postgres://u:p@h/db?x=y#z"},
 	};
+	/* clang-format off */
 	static const char *const bad[] = {"A", "=b", "A b=c", "A-B=c", "A\"=b", "A=\"b", "A='b", "A='b\"", "export", "export =b", "[section]", "A: b"};
+	/* clang-format on */
 
 	(void)state;
 	for (size_t i = 0; i < N_ELEMENTS(samples); i++) {
@@ -466,8 +475,10 @@ static void refuses_names_that_are_nearly_right(void **state)
 
 static void keeps_names_that_are_not_its_own(void **state)
 {
+	/* clang-format off */
 	static const char *const names[] = {"OPENAI_API_KEY", "ANTHROPIC_API_KEY", "DIFY_API_KEY", "FASTGPT_KEY", "HOME_SWEET_HOME", "A", "API_KEY",
 					    "DATABASE_URL", "REDIS_URL", "SENTRY_ENVIRONMENT", "NODE_OPTIONS", "lower_case", "MODEL_ENDPOINT_2", "POST", "PORTS"};
+	/* clang-format on */
 	struct conf conf;
 	char text[4096] = "";
 

@@ -22,7 +22,8 @@ static void hashes_as_published(void **state)
 
 static void a_mac_depends_on_the_key_and_on_where_the_parts_meet(void **state)
 {
-	const struct str one[] = {STR("ab"), STR("c")}, two[] = {STR("a"), STR("bc")}, three[] = {STR("abc")}, four[] = {STR("ab"), STR("c"), STR("")};
+	const struct str one[] = {STR("ab"), STR("c")}, two[] = {STR("a"), STR("bc")}, three[] = {STR("abc")},
+			 four[] = {STR("ab"), STR("c"), STR("")};
 	unsigned char macs[6][CRYPTO_MAC_BYTES];
 
 	(void)state;

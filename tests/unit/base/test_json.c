@@ -46,10 +46,12 @@ static void assert_becomes(struct str text, struct str expected)
 
 static void takes_what_the_rfc_allows(void **state)
 {
+	/* clang-format off */
 	static const char *const samples[] = {
 		"{}", "[]", "[[],{}]", "\"\"", "\"x\"", "true", "false", "null", "0", "-0.0", "12", "-12", "0.5", "-0.5", "1e5", "1E-2", "1.5e+3",
 		"{\"a\":1,\"b\":[true,false,null]}", "{\"\":1}", "\"\x7F\"", "\"\xE2\x80\xA8\"", "1e999", "9223372036854775807", "-9223372036854775808",
 	};
+	/* clang-format on */
 
 	(void)state;
 	for (size_t i = 0; i < N_ELEMENTS(samples); i++)
@@ -60,6 +62,7 @@ static void takes_what_the_rfc_allows(void **state)
 
 static void refuses_what_the_rfc_does_not_know(void **state)
 {
+	/* clang-format off */
 	static const char *const samples[] = {
 		"", " ", "\n", "{", "[", "}", "]", "[}", "{]", "[[]", "[]]", "{\"a\"", "{\"a\":", "{\"a\":1", "\"a", "\"\\", "\"\\u00",
 		/* numbers */
@@ -78,6 +81,7 @@ static void refuses_what_the_rfc_does_not_know(void **state)
 		/* not UTF-8 */
 		"\"\xFF\"", "\"\xC0\x80\"", "\"\xED\xA0\x80\"", "\"\xE4\xB8\"", "\"\xF4\x90\x80\x80\"",
 	};
+	/* clang-format on */
 
 	(void)state;
 	for (size_t i = 0; i < N_ELEMENTS(samples); i++)
@@ -87,7 +91,8 @@ static void refuses_what_the_rfc_does_not_know(void **state)
 	assert_refused(STR("\0"));
 	assert_refused(STR("{}\0"));
 	assert_refused(STR("\0{}"));
-	assert_refused(STR("[1,\0" "2]"));
+	assert_refused(STR("[1,\0"
+			   "2]"));
 	assert_refused(STR("\"a\0b\""));
 	assert_refused(STR("1\0"));
 	assert_refused(STR("{}\0{}"));
@@ -106,7 +111,8 @@ static void refuses_an_escaped_nul_of_users_only(void **state)
 	assert_text(json_as_str(j), "\\u0000");
 	json_free(j);
 	assert_int_equal(parse(STR("\"\\u00001\\u0001\""), &JSON_CAPS_PROVIDER, &j), 0);
-	assert_str(json_as_str(j), STR("\0" "1\x01"));
+	assert_str(json_as_str(j), STR("\0"
+				       "1\x01"));
 	json_free(j);
 	assert_int_equal(parse(STR("\"\\u0001\\u00010\""), &JSON_CAPS_USER, &j), 0);
 	json_free(j);
@@ -121,7 +127,8 @@ static void decodes_escapes(void **state)
 	assert_text(json_as_str(j), "\"\\/\b\f\n\r\tA\xC3\xA9\xE4\xB8\xAD\xF0\x9F\x98\x80");
 	json_free(j);
 	/* half a pair has no character: whatever stands for it must be UTF-8 */
-	assert_int_equal(parse(STR("[\"\\ud83d\",\"\\ude00\",\"\\ud83dx\",\"\\ud83d\\u0041\",\"\\ud83d\\ud83d\\ude00\"]"), &JSON_CAPS_USER, &j), 0);
+	assert_int_equal(
+		parse(STR("[\"\\ud83d\",\"\\ude00\",\"\\ud83dx\",\"\\ud83d\\u0041\",\"\\ud83d\\ud83d\\ude00\"]"), &JSON_CAPS_USER, &j), 0);
 	for (size_t i = 0; i < json_len(j); i++) {
 		assert_true(json_as_str(json_at(j, i)).len > 0);
 		assert_true(utf8_valid(json_as_str(json_at(j, i))));
@@ -248,9 +255,10 @@ static int parse_sliced(struct str text, struct json **out, unsigned *n_steps)
 /* The seams between slices lie at fixed places, so what crosses them is moved along by blanks in front. */
 static void gives_the_same_wherever_a_slice_ends(void **state)
 {
-	static const struct str middle = CONST_STR("{\"k\\u00e9y\":[-12.5e+3,0,true,false,null,\"\\ud83d\\ude00\xF0\x9F\x98\x80\\n\\\\\\\"\"],\"n\":-9007199254740993}");
-	static const struct str expected =
-		CONST_STR("{\"k\xC3\xA9y\":[-12.5e+3,0,true,false,null,\"\xF0\x9F\x98\x80\xF0\x9F\x98\x80\\n\\\\\\\"\"],\"n\":-9007199254740993}");
+	static const struct str middle = CONST_STR(
+		"{\"k\\u00e9y\":[-12.5e+3,0,true,false,null,\"\\ud83d\\ude00\xF0\x9F\x98\x80\\n\\\\\\\"\"],\"n\":-9007199254740993}");
+	static const struct str expected = CONST_STR(
+		"{\"k\xC3\xA9y\":[-12.5e+3,0,true,false,null,\"\xF0\x9F\x98\x80\xF0\x9F\x98\x80\\n\\\\\\\"\"],\"n\":-9007199254740993}");
 	enum { SLICE = 64 * 1024 };
 
 	(void)state;
@@ -530,7 +538,8 @@ static void a_complaint_is_cut_not_overrun(void **state)
 
 static void survives_random_damage(void **state)
 {
-	static const char sample[] = "{\"agentId\":\"a\\u00e9\",\"messages\":[{\"role\":\"user\",\"content\":\"h\xC3\xA9llo\"},null,true,-1.5e3],\"n\":{}}";
+	static const char sample[] =
+		"{\"agentId\":\"a\\u00e9\",\"messages\":[{\"role\":\"user\",\"content\":\"h\xC3\xA9llo\"},null,true,-1.5e3],\"n\":{}}";
 	uint32_t seed = 77;
 	unsigned n_good = 0;
 

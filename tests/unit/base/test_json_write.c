@@ -138,10 +138,8 @@ static void writes_numbers_that_are_json(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(puts_commas_by_itself),
-		cmocka_unit_test(escapes_every_control_character_and_nothing_else),
-		cmocka_unit_test(passes_other_scripts_through),
-		cmocka_unit_test(long_text_comes_back_as_it_was),
+		cmocka_unit_test(puts_commas_by_itself),        cmocka_unit_test(escapes_every_control_character_and_nothing_else),
+		cmocka_unit_test(passes_other_scripts_through), cmocka_unit_test(long_text_comes_back_as_it_was),
 		cmocka_unit_test(writes_numbers_that_are_json),
 	};
 

@@ -69,8 +69,8 @@ static void writes_a_line_of_json(void **state)
 
 	(void)state;
 	log_set_slot(3);
-	log_warn(&ctx, "test_event", "literal", "text", "array", changeable, "str", STR("x\"y\n"), "int", -5, "size", (size_t)7, "real", 0.5,
-		 "yes", (bool)true, "nothing", (const char *)NULL);
+	log_warn(&ctx, "test_event", "literal", "text", "array", changeable, "str", STR("x\"y\n"), "int", -5, "size", (size_t)7, "real",
+		 0.5, "yes", (bool)true, "nothing", (const char *)NULL);
 	j = line();
 	assert_non_null(j);
 	assert_text(text_of(j, "time"), "2025-10-03T12:00:00.123Z");
@@ -157,7 +157,10 @@ static void says_so_where_a_value_is_not_utf8(void **state)
 	struct json *j;
 
 	(void)state;
-	log_info(&(struct log_ctx){.request_id = "\xFF\xFE"}, "odd", "value", "a\xFF" "b", "other", STR("\xED\xA0\x80"), "good", "yes");
+	log_info(&(struct log_ctx){.request_id = "\xFF\xFE"}, "odd", "value",
+		 "a\xFF"
+		 "b",
+		 "other", STR("\xED\xA0\x80"), "good", "yes");
 	j = line();
 	assert_text(text_of(j, "value"), "(not UTF-8)");
 	assert_text(text_of(j, "other"), "(not UTF-8)");

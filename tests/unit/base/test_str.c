@@ -17,12 +17,14 @@ static bool valid(struct str s)
 
 static void accepts_well_formed_utf8(void **state)
 {
+	/* clang-format off */
 	static const struct str samples[] = {
 		CONST_STR(""), CONST_STR("plain ASCII, longer than a machine word"), CONST_STR("\0"), CONST_STR("a\0b"), CONST_STR("\x7F"),
 		CONST_STR("\xC2\x80"), CONST_STR("\xDF\xBF"), CONST_STR("\xE0\xA0\x80"), CONST_STR("\xED\x9F\xBF"), CONST_STR("\xEE\x80\x80"),
 		CONST_STR("\xEF\xBF\xBF"), CONST_STR("\xEF\xBB\xBF"), CONST_STR("\xF0\x90\x80\x80"), CONST_STR("\xF4\x8F\xBF\xBF"),
 		CONST_STR("\xE4\xB8\xAD\xE6\x96\x87"), CONST_STR("\xF0\x9F\x98\x80"),
 	};
+	/* clang-format on */
 
 	(void)state;
 	for (size_t i = 0; i < N_ELEMENTS(samples); i++)
@@ -32,6 +34,7 @@ static void accepts_well_formed_utf8(void **state)
 
 static void refuses_malformed_utf8_wherever_it_stands(void **state)
 {
+	/* clang-format off */
 	static const struct str samples[] = {
 		CONST_STR("\x80"), CONST_STR("\xBF"), CONST_STR("\xFE"), CONST_STR("\xFF"),
 		/* overlong */
@@ -47,6 +50,7 @@ static void refuses_malformed_utf8_wherever_it_stands(void **state)
 		CONST_STR("\xC2" "a"), CONST_STR("\xE4\xB8" "a"), CONST_STR("\xE4" "a\x80"), CONST_STR("\xF0\x9F\x98" "a"), CONST_STR("\xC2\xC2\x80"),
 		CONST_STR("\xE4\xB8\xAD\x80"),
 	};
+	/* clang-format on */
 
 	(void)state;
 	for (size_t i = 0; i < N_ELEMENTS(samples); i++) {
@@ -90,8 +94,8 @@ static bool naive_valid(const unsigned char *p, size_t n)
 
 static void agrees_with_the_definition_on_every_short_sequence(void **state)
 {
-	static const unsigned char bytes[] = {0x00, 0x41, 0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC0, 0xC1, 0xC2, 0xDF, 0xE0, 0xE1,
-					      0xEC, 0xED, 0xEE, 0xEF, 0xF0, 0xF1, 0xF3, 0xF4, 0xF5, 0xFF};
+	static const unsigned char bytes[] = {0x00, 0x41, 0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC0, 0xC1, 0xC2, 0xDF,
+					      0xE0, 0xE1, 0xEC, 0xED, 0xEE, 0xEF, 0xF0, 0xF1, 0xF3, 0xF4, 0xF5, 0xFF};
 	enum { N = sizeof(bytes) };
 
 	(void)state;
@@ -135,12 +139,21 @@ static void reads_whole_numbers_up_to_the_edges(void **state)
 		const char *text;
 		int64_t value;
 	} good[] = {
-		{"0", 0}, {"-0", 0}, {"7", 7}, {"-7", -7}, {"007", 7}, {"9223372036854775807", INT64_MAX}, {"-9223372036854775808", INT64_MIN},
-		{"-9223372036854775807", -INT64_MAX}, {"00000000000000000000000000000000000001", 1},
+		{"0", 0},
+		{"-0", 0},
+		{"7", 7},
+		{"-7", -7},
+		{"007", 7},
+		{"9223372036854775807", INT64_MAX},
+		{"-9223372036854775808", INT64_MIN},
+		{"-9223372036854775807", -INT64_MAX},
+		{"00000000000000000000000000000000000001", 1},
 	};
+	/* clang-format off */
 	static const char *const bad[] = {"", "-", "--1", "+1", " 1", "1 ", "1.0", "1e3", "0x10", "a", "1a", "9223372036854775808",
 					  "-9223372036854775809", "92233720368547758070", "99999999999999999999999999", "-99999999999999999999999999",
 					  "18446744073709551616", "\xD9\xA1"};
+	/* clang-format on */
 	int64_t n;
 
 	(void)state;
@@ -162,8 +175,10 @@ static void reads_whole_numbers_up_to_the_edges(void **state)
 
 static void reads_numbers_with_a_fraction(void **state)
 {
+	/* clang-format off */
 	static const char *const bad[] = {"", "x", "1x", "1 ", "1,5", "nan", "inf", "-inf", "infinity", "1e999", "-1e999", "--1",
 					  "0.00000000000000000000000000000000000000000000000000000000000000001"};
+	/* clang-format on */
 	double d;
 
 	(void)state;

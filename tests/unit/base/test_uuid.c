@@ -95,10 +95,12 @@ static void are_not_guessable_from_each_other(void **state)
 
 static void knows_a_valid_one(void **state)
 {
+	/* clang-format off */
 	static const char *const bad[] = {"", "0198c0de-0000-7000-8000-00000000000", "0198c0de-0000-7000-8000-0000000000000",
 					  "0198c0de00007000800000000000000000000", "0198c0de-0000-7000-8000-00000000000g",
 					  "0198c0de-0000-7000-8000_000000000000", "{198c0de-0000-7000-8000-00000000000}",
 					  "0198c0de-0000-70008-000-000000000000", "' OR 1=1 -- aaaaaaaaaaaaaaaaaaaaaaaa"};
+	/* clang-format on */
 
 	(void)state;
 	assert_true(uuid_valid(STR("0198c0de-0000-7000-8000-000000000000")));
@@ -112,12 +114,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_teardown(name, run_clocks)
-		T(are_valid_and_of_version_7),
-		T(begin_with_the_milliseconds),
-		T(sort_within_a_millisecond),
-		T(sort_when_the_clock_goes_back),
-		T(are_not_guessable_from_each_other),
-		T(knows_a_valid_one),
+		T(are_valid_and_of_version_7),    T(begin_with_the_milliseconds),       T(sort_within_a_millisecond),
+		T(sort_when_the_clock_goes_back), T(are_not_guessable_from_each_other), T(knows_a_valid_one),
 #undef T
 	};
 

@@ -7,8 +7,14 @@ enum { BEGIN = 1, ABORT = 2, PARAMS = 4, STDIN = 5, KEEP = 1, RESPONDER = 1 };
 static inline void put_record_padded(struct buf *b, unsigned type, unsigned id, struct str content, unsigned char padding)
 {
 	const char zeros[255] = {0};
-	const unsigned char header[8] = {1, (unsigned char)type, (unsigned char)(id >> 8), (unsigned char)id, (unsigned char)(content.len >> 8),
-					 (unsigned char)content.len, padding, 0};
+	const unsigned char header[8] = {1,
+					 (unsigned char)type,
+					 (unsigned char)(id >> 8),
+					 (unsigned char)id,
+					 (unsigned char)(content.len >> 8),
+					 (unsigned char)content.len,
+					 padding,
+					 0};
 
 	buf_add(b, header, sizeof(header));
 	buf_add_str(b, content);
@@ -29,7 +35,8 @@ static inline void put_begin(struct buf *b, unsigned id, unsigned role, unsigned
 
 static inline void put_length(struct buf *b, size_t len)
 {
-	const unsigned char four[4] = {(unsigned char)(0x80 | len >> 24), (unsigned char)(len >> 16), (unsigned char)(len >> 8), (unsigned char)len};
+	const unsigned char four[4] = {(unsigned char)(0x80 | len >> 24), (unsigned char)(len >> 16), (unsigned char)(len >> 8),
+				       (unsigned char)len};
 
 	if (len < 128)
 		buf_add_char(b, (char)len);

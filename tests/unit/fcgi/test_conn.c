@@ -295,9 +295,15 @@ static void closes_only_the_connection_that_sends_rubbish(void **state)
 {
 	static const struct str rubbish[] = {
 		CONST_STR("GET / HTTP/1.0\r\n\r\n"),
-		CONST_STR("\1\1\0\0\0\10\0\0" "\0\1\0\0\0\0\0\0"),
+		CONST_STR("\1\1\0\0\0\10\0\0"
+			  "\0\1\0\0\0\0\0\0"),
 		CONST_STR("\1\5\0\1\0\0\0\0"),
-		CONST_STR("\1\1\0\1\0\10\0\0" "\0\1\1\0\0\0\0\0" "\1\4\0\1\0\4\0\0" "\1\377\377\377" "\1\4\0\1\0\0\0\0" "\1\5\0\1\0\0\0\0"),
+		CONST_STR("\1\1\0\1\0\10\0\0"
+			  "\0\1\1\0\0\0\0\0"
+			  "\1\4\0\1\0\4\0\0"
+			  "\1\377\377\377"
+			  "\1\4\0\1\0\0\0\0"
+			  "\1\5\0\1\0\0\0\0"),
 	};
 	struct world *w = *state;
 	struct client good, bad;

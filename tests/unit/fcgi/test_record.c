@@ -347,10 +347,18 @@ static void refuses_a_pair_that_claims_4_gigabytes(void **state)
 	size_t n;
 
 	(void)state;
-	assert_false(record_params_valid(STR("\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF" "ab"), &n));
-	assert_false(record_params_valid(STR("\1\xFF\xFF\xFF\xFF" "ab"), &n));
-	assert_false(record_params_valid(STR("\xFF\xFF\xFF\xFF\1" "ab"), &n));
-	assert_false(record_params_valid(STR("\xFF\xFF\xFF\xFF\x80\0\0\1" "ab"), &n));
+	assert_false(record_params_valid(STR("\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF"
+					     "ab"),
+					 &n));
+	assert_false(record_params_valid(STR("\1\xFF\xFF\xFF\xFF"
+					     "ab"),
+					 &n));
+	assert_false(record_params_valid(STR("\xFF\xFF\xFF\xFF\1"
+					     "ab"),
+					 &n));
+	assert_false(record_params_valid(STR("\xFF\xFF\xFF\xFF\x80\0\0\1"
+					     "ab"),
+					 &n));
 }
 
 static void refuses_pairs_that_are_cut_anywhere(void **state)

@@ -110,7 +110,9 @@ static void reads_as_much_as_the_scanner_lets_through(void **state)
 static void refuses_malformed_pairs(void **state)
 {
 	static const struct str samples[] = {
-		CONST_STR("\1"), CONST_STR("\1\1a"), CONST_STR("\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF"), CONST_STR("\x80"), CONST_STR("\1\x80\0\0"), CONST_STR("\1\1ab\5"), CONST_STR("\0"),
+		CONST_STR("\1"),   CONST_STR("\1\1a"),      CONST_STR("\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF"),
+		CONST_STR("\x80"), CONST_STR("\1\x80\0\0"), CONST_STR("\1\1ab\5"),
+		CONST_STR("\0"),
 	};
 	struct arena arena = {0};
 	struct params params;
@@ -213,14 +215,10 @@ static void survives_random_pairs(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(reads_names_and_values),
-		cmocka_unit_test(reads_none_at_all),
-		cmocka_unit_test(reads_a_hundred_and_long_ones),
-		cmocka_unit_test(reads_as_much_as_the_scanner_lets_through),
-		cmocka_unit_test(refuses_malformed_pairs),
-		cmocka_unit_test(refuses_a_flood_of_tiny_pairs),
-		cmocka_unit_test(forgets_the_request_before),
-		cmocka_unit_test(leaks_no_descriptor_in_thousands_of_rounds),
+		cmocka_unit_test(reads_names_and_values),        cmocka_unit_test(reads_none_at_all),
+		cmocka_unit_test(reads_a_hundred_and_long_ones), cmocka_unit_test(reads_as_much_as_the_scanner_lets_through),
+		cmocka_unit_test(refuses_malformed_pairs),       cmocka_unit_test(refuses_a_flood_of_tiny_pairs),
+		cmocka_unit_test(forgets_the_request_before),    cmocka_unit_test(leaks_no_descriptor_in_thousands_of_rounds),
 		cmocka_unit_test(survives_random_pairs),
 	};
 

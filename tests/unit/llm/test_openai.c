@@ -187,9 +187,11 @@ static void check(struct str event, struct str data, enum provider_result result
 static void reads_text(void **state)
 {
 	(void)state;
-	CHECK("{\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"finish_reason\":null}]}", PROVIDER_MORE, "");
+	CHECK("{\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"finish_reason\":null}]}", PROVIDER_MORE,
+	      "");
 	CHECK("{\"choices\":[{\"delta\":{\"content\":\"Hello\"}}]}", PROVIDER_MORE, "t:Hello;");
-	CHECK("{\"choices\":[{\"delta\":{\"content\":\" \\n\\\"\\u4e2d\\ud83d\\ude00\\/\"}}]}", PROVIDER_MORE, "t: \n\"\xE4\xB8\xAD\xF0\x9F\x98\x80/;");
+	CHECK("{\"choices\":[{\"delta\":{\"content\":\" \\n\\\"\\u4e2d\\ud83d\\ude00\\/\"}}]}", PROVIDER_MORE,
+	      "t: \n\"\xE4\xB8\xAD\xF0\x9F\x98\x80/;");
 	CHECK("{\"choices\":[{\"delta\":{\"content\":\"\xE4\xB8\xAD\"}}]}", PROVIDER_MORE, "t:\xE4\xB8\xAD;");
 	CHECK("{\"choices\":[{\"delta\":{\"content\":null}}]}", PROVIDER_MORE, "");
 	CHECK("  {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}  ", PROVIDER_MORE, "t:x;");
@@ -206,7 +208,8 @@ static void reads_reasoning_of_both_names(void **state)
 static void reads_tool_calls_as_json(void **state)
 {
 	(void)state;
-	CHECK("{\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"id\":\"c\",\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"a\\\"\"}}]}}]}",
+	CHECK("{\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"id\":\"c\",\"function\":{\"name\":\"f\",\"arguments\":\"{"
+	      "\\\"a\\\"\"}}]}}]}",
 	      PROVIDER_MORE, "o:[{\"index\":0,\"id\":\"c\",\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"a\\\"\"}}];");
 	CHECK("{\"choices\":[{\"delta\":{\"tool_calls\":[]}}]}", PROVIDER_MORE, "");
 	CHECK("{\"choices\":[{\"delta\":{\"tool_calls\":null}}]}", PROVIDER_MORE, "");
@@ -221,8 +224,8 @@ static void reads_usage_whatever_the_choices_are(void **state)
 	CHECK("{\"usage\":{\"prompt_tokens\":3}}", PROVIDER_MORE, "u:3,0,3;");
 	CHECK("{\"choices\":[],\"usage\":null}", PROVIDER_MORE, "");
 	CHECK("{\"choices\":[],\"usage\":[]}", PROVIDER_MORE, "");
-	CHECK("{\"choices\":[{\"delta\":{\"content\":\"x\"}}],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2,\"total_tokens\":3}}", PROVIDER_MORE,
-	      "t:x;u:1,2,3;");
+	CHECK("{\"choices\":[{\"delta\":{\"content\":\"x\"}}],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2,\"total_tokens\":3}}",
+	      PROVIDER_MORE, "t:x;u:1,2,3;");
 }
 
 static void believes_no_absurd_usage(void **state)
@@ -299,7 +302,8 @@ static void keeps_what_follows_an_escaped_nul(void **state)
 	static const char expected[] = "t:a\0b;";
 
 	(void)state;
-	check(STR(""), STR("{\"choices\":[{\"delta\":{\"content\":\"a\\u0000b\"}}]}"), PROVIDER_MORE, (struct str){expected, sizeof(expected) - 1});
+	check(STR(""), STR("{\"choices\":[{\"delta\":{\"content\":\"a\\u0000b\"}}]}"), PROVIDER_MORE,
+	      (struct str){expected, sizeof(expected) - 1});
 }
 
 static void finds_providers_by_name(void **state)

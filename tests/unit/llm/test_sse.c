@@ -119,10 +119,18 @@ static void skips_comments_and_unknown_fields(void **state)
 static void skips_a_byte_order_mark_once(void **state)
 {
 	(void)state;
-	CHECK("\xEF\xBB\xBF" "data: a\n\n", "|a;");
-	CHECK("\xEF\xBB\xBF\n" "data: a\n\n", "|a;");
-	CHECK("\xEF\xBB\xBF\xEF\xBB\xBF" "data: a\n\n", "");
-	CHECK("\n\xEF\xBB\xBF" "data: a\n\n", "");
+	CHECK("\xEF\xBB\xBF"
+	      "data: a\n\n",
+	      "|a;");
+	CHECK("\xEF\xBB\xBF\n"
+	      "data: a\n\n",
+	      "|a;");
+	CHECK("\xEF\xBB\xBF\xEF\xBB\xBF"
+	      "data: a\n\n",
+	      "");
+	CHECK("\n\xEF\xBB\xBF"
+	      "data: a\n\n",
+	      "");
 	CHECK("data: \xEF\xBB\xBF\n\n", "|\xEF\xBB\xBF;");
 }
 

@@ -18,7 +18,7 @@ struct caller {
 	struct llm_stream s;
 	struct world *w;
 	struct llm_timeouts timeouts;
-	struct buf text; /* what came: text as it is, the rest as [r:…], [o:…], [u:p,c,t], [f:…] */
+	struct buf text;                      /* what came: text as it is, the rest as [r:…], [o:…], [u:p,c,t], [f:…] */
 	unsigned n_events, n_done, cancel_at; /* cancel in the n-th event; 0: never */
 	int err, status, retry_after_s;
 	char reason[32];
@@ -27,13 +27,13 @@ struct caller {
 	struct defer later;
 };
 
-#define HEAD     "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
-#define CHUNKED  HEAD "Transfer-Encoding: chunked\r\n\r\n"
-#define LAST     "0\r\n\r\n"
-#define TEXT(t)  "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"" t "\"}}]}\n\n"
-#define FINISH   "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n"
-#define USAGE    "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2,\"total_tokens\":3}}\n\n"
-#define DONE     "data: [DONE]\n\n"
+#define HEAD    "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+#define CHUNKED HEAD "Transfer-Encoding: chunked\r\n\r\n"
+#define LAST    "0\r\n\r\n"
+#define TEXT(t) "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"" t "\"}}]}\n\n"
+#define FINISH  "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n"
+#define USAGE   "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2,\"total_tokens\":3}}\n\n"
+#define DONE    "data: [DONE]\n\n"
 
 static int make_world(void **state)
 {
@@ -189,10 +189,11 @@ static void reads_a_whole_answer(void **state)
 
 static void reads_an_answer_however_it_is_cut(void **state)
 {
-	static const struct str whole = CONST_STR(CHUNKED "2\r\n\r\n\r\n"
-		"3b\r\ndata: {\"choices\":[{\"delta\":{\"content\":\"a\xE4\xB8\xAD\xF0\x9F\x98\x80\"}}]}\n\n: x\n\n\r\n"
-		"30\r\ndata: {\"choices\":[{\"finish_reason\":\"stop\"}]}\r\n\r\n\r\n"
-		"8\r\ndata: [D\r\n6\r\nONE]\n\n\r\n" LAST);
+	static const struct str whole =
+		CONST_STR(CHUNKED "2\r\n\r\n\r\n"
+				  "3b\r\ndata: {\"choices\":[{\"delta\":{\"content\":\"a\xE4\xB8\xAD\xF0\x9F\x98\x80\"}}]}\n\n: x\n\n\r\n"
+				  "30\r\ndata: {\"choices\":[{\"finish_reason\":\"stop\"}]}\r\n\r\n\r\n"
+				  "8\r\ndata: [D\r\n6\r\nONE]\n\n\r\n" LAST);
 	struct world *w = *state;
 	struct caller c = {.n_done = 0};
 
@@ -366,7 +367,8 @@ static void tells_refusals_apart(void **state)
 
 static void refuses_an_answer_that_is_no_event_stream(void **state)
 {
-	static const char *const types[] = {"", "Content-Type: application/json\r\n", "Content-Type: text/html\r\n", "Content-Type: text/event-streamer\r\n"};
+	static const char *const types[] = {"", "Content-Type: application/json\r\n", "Content-Type: text/html\r\n",
+					    "Content-Type: text/event-streamer\r\n"};
 	struct world *w = *state;
 	struct caller c = {.n_done = 0};
 
@@ -379,7 +381,8 @@ static void refuses_an_answer_that_is_no_event_stream(void **state)
 		assert_int_equal(c.status, 200);
 	}
 	start_and_accept(w, &c);
-	peer_send(&w->peer, STR("HTTP/1.1 200 OK\r\nContent-Type: TEXT/event-stream;charset=utf-8\r\nContent-Length: 14\r\n\r\ndata: [DONE]\n\n"));
+	peer_send(&w->peer,
+		  STR("HTTP/1.1 200 OK\r\nContent-Type: TEXT/event-stream;charset=utf-8\r\nContent-Length: 14\r\n\r\ndata: [DONE]\n\n"));
 	wait_done(w, &c, 0, "complete");
 	buf_fini(&c.text);
 }
@@ -595,7 +598,8 @@ static void cancels_in_every_state(void **state)
 
 static void may_be_cancelled_from_any_of_its_events(void **state)
 {
-	static const struct str answer = CONST_STR(CHUNKED
+	static const struct str answer = CONST_STR(
+		CHUNKED
 		"4d\r\ndata: {\"choices\":[{\"delta\":{\"reasoning\":\"r\",\"content\":\"c\",\"tool_calls\":[{}]},\r\n"
 		"5e\r\n\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2,\"total_tokens\":3}}\n\n\r\n"
 		"e\r\ndata: [DONE]\n\n\r\n" LAST);

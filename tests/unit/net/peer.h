@@ -18,7 +18,7 @@ struct peer {
 	char url[80];
 	struct buf in; /* what the client has sent on it since the last request was taken */
 	unsigned n_accepted;
-	bool closed;   /* by the client */
+	bool closed; /* by the client */
 };
 
 static inline void peer_open_on(struct peer *p, const char *host, int backlog)

@@ -157,8 +157,8 @@ static void reads_an_answer_however_it_is_cut(void **state)
 	static const struct str answers[] = {
 		CONST_STR(CHUNKED "5\r\nhello\r\n6;x=y\r\n world\r\n0\r\n\r\n"),
 		CONST_STR("HTTP/1.1 200 OK\r\ncontent-type:text/event-stream\r\ncontent-length: 11\r\n\r\nhello world"),
-		CONST_STR("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\nRetry-After: 9\r\nContent-Type: a/b\r\n\r\n" CHUNKED
-			  "b\r\nhello world\r\n0\r\nRetry-After: 7\r\nX-Trailer: y\r\n\r\n"),
+		CONST_STR("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\nRetry-After: 9\r\nContent-Type: "
+			  "a/b\r\n\r\n" CHUNKED "b\r\nhello world\r\n0\r\nRetry-After: 7\r\nX-Trailer: y\r\n\r\n"),
 	};
 	struct world *w = *state;
 	struct caller c = {.n_done = 0};
@@ -409,7 +409,8 @@ static void gives_up_connecting_in_time(void **state)
 	/* A backlog that is full: the kernel does not answer. */
 	peer_open_on(&full, "127.0.0.1", 0);
 	for (size_t i = 0; i < N_ELEMENTS(fillers); i++) {
-		struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(full.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+		struct sockaddr_in address = {
+			.sin_family = AF_INET, .sin_port = htons(full.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 
 		fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
 		if (connect(fillers[i], (struct sockaddr *)&address, sizeof(address)) != 0)
@@ -642,10 +643,14 @@ static void carries_many_calls_at_once(void **state)
 
 static void knows_a_valid_address(void **state)
 {
+	/* clang-format off */
 	static const char *const good[] = {"http://localhost", "https://api.example.com/v1/chat/completions", "http://127.0.0.1:11434/v1?x=y",
 					   "HTTPS://Example.COM", "http://[::1]:8000/"};
+	/* clang-format on */
+	/* clang-format off */
 	static const char *const bad[] = {"", "localhost", "/v1/chat", "ftp://example.com/", "file:///etc/passwd", "http://",
 					  "http://a b/", "javascript:alert(1)", "http://host:99999/", "gopher://x/", "//example.com/"};
+	/* clang-format on */
 
 	(void)state;
 	for (size_t i = 0; i < N_ELEMENTS(good); i++)
