@@ -12,7 +12,7 @@
 #include "db/pool_inside.h"
 #include "db/sqlstate.h"
 
-enum { MAX_CONNECTING = 2, SLOW_US = 1000000, SWOLLEN_IDLE_MS = 5000, GRACE_MS = 500 };
+enum { MAX_CONNECTING = 2, SLOW_US = 1000000, SWOLLEN_IDLE_MS = 5000, GRACE_MS = 500, GROW_AFTER_US = 20000, GROW_AGAIN_US = 50000 };
 
 size_t conns_established(const struct pool *pool)
 {
@@ -264,13 +264,23 @@ static void on_address(struct op *op)
 	pool_serve(pool);
 }
 
+/* A new connection costs both sides tens of milliseconds before its first statement is done: a short queue is over by then, and
+ * a long one is not helped by many at once. */
+static bool worth_another(const struct pool *pool)
+{
+	const struct query *first = CONTAINER_OF(pool->waiting.next, struct query, node);
+	uint64_t now_us = clock_mono_us();
+
+	return now_us >= first->started_us + GROW_AFTER_US && now_us >= pool->grown_us + GROW_AGAIN_US;
+}
+
 bool conns_should_grow(const struct pool *pool)
 {
 	size_t connecting = conns_connecting(pool), total = conns_established(pool) + connecting;
 
 	if (pool->backing_off || total >= pool->max || connecting >= (pool->failing ? 1 : MAX_CONNECTING))
 		return false;
-	return total < pool->min || pool->n_waiting > connecting;
+	return total < pool->min || total == 0 || (pool->n_waiting > connecting && worth_another(pool));
 }
 
 void conns_grow(struct pool *pool)
@@ -278,6 +288,7 @@ void conns_grow(struct pool *pool)
 	struct pool_conn *c = mem_alloc(sizeof(*c));
 	const char *host = pool->conf->db_host;
 
+	pool->grown_us = clock_mono_us();
 	c->pool = pool;
 	c->state = CONN_RESOLVING;
 	c->deadline_us = from_now_us(pool->conf->db_connection_timeout_ms);

@@ -109,7 +109,8 @@ void query_start(struct pool *pool, struct query *q, const struct statement *stm
 	q->sqlstate[0] = '\0';
 	q->was_sent = false;
 	q->op.cancel = query_cancel;
-	q->give_up_us = q->op.deadline_us ? q->op.deadline_us : clock_mono_us() + (uint64_t)pool->conf->db_connection_timeout_ms * 1000;
+	q->started_us = clock_mono_us();
+	q->give_up_us = q->op.deadline_us ? q->op.deadline_us : q->started_us + (uint64_t)pool->conf->db_connection_timeout_ms * 1000;
 	if (q->unsendable) {
 		pool_end_query(q, -ERR_VALIDATION);
 	} else if (pool->failing && conns_established(pool) == 0) {

@@ -35,6 +35,7 @@ struct pool {
 	const struct conf *conf;   /* borrowed */
 	char name[32];
 	size_t max, min;
+	uint64_t grown_us; /* when a connection was begun last */
 	struct list conns[N_CONN_STATES];
 	size_t n_conns[N_CONN_STATES];
 	struct list waiting, finished; /* queries, borrowed */

@@ -34,7 +34,7 @@ struct query {
 	struct pool *pool;            /* borrowed, while not unsent */
 	struct pool_conn *conn;       /* borrowed, while running */
 	struct list node;
-	uint64_t give_up_us; /* while waiting */
+	uint64_t started_us, give_up_us; /* while waiting */
 	enum query_state state;
 	char sqlstate[QUERY_SQLSTATE_SIZE];
 	bool unsendable; /* a text holds a NUL byte */

@@ -511,7 +511,7 @@ static bool has_two_idle(struct world *w)
 static void grows_while_waiters_wait_and_shrinks_to_its_minimum(void **state)
 {
 	struct world *w = *state;
-	struct ask asks[8] = {{.order = 0}};
+	struct ask asks[24] = {{.order = 0}};
 	struct pool_stats stats;
 
 	w->conf.db_idle_timeout_ms = 300;
@@ -519,9 +519,9 @@ static void grows_while_waiters_wait_and_shrinks_to_its_minimum(void **state)
 	wait_until(w, has_two_idle);
 	turn_for_ms(w, 50);
 	assert_true(has_two_idle(w)); /* nobody waits: no reason to grow */
-	for (int i = 0; i < 8; i++)
+	for (int i = 0; i < 24; i++)
 		start_sleep(w, &asks[i], 150);
-	for (int i = 0; i < 8; i++)
+	for (int i = 0; i < 24; i++)
 		wait_done(w, &asks[i].done);
 	stats = pool_stats(w->pool);
 	assert_int_equal(stats.idle + stats.active, 6);
@@ -529,7 +529,7 @@ static void grows_while_waiters_wait_and_shrinks_to_its_minimum(void **state)
 	wait_until(w, has_two_idle);
 	turn_for_ms(w, 500);
 	assert_true(has_two_idle(w));
-	for (int i = 0; i < 8; i++)
+	for (int i = 0; i < 24; i++)
 		query_fini(&asks[i].q);
 }
 
