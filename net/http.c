@@ -14,7 +14,7 @@
 #include "base/mem.h"
 #include "net/resolver.h"
 
-enum { RECEIVE_BYTES = 4096, KEPT_CONNECTIONS = 2048 };
+enum { RECEIVE_BYTES = 4096, KEPT_CONNECTIONS = 2048, SMALL_BODY_BYTES = 4096 };
 
 struct http {
 	struct loop *loop;         /* borrowed */
@@ -218,7 +218,7 @@ static int on_body_rewind(void *arg, curl_off_t offset, int origin)
 /* The provider has it all: a long stream need not keep a long question. */
 static void drop_body(struct transfer *t)
 {
-	if (t->n_sent == t->body.len) {
+	if (t->body.len > SMALL_BODY_BYTES && t->n_sent == t->body.len) {
 		buf_fini(&t->body);
 		t->n_sent = 0;
 	}
@@ -367,10 +367,14 @@ static void set_options(struct transfer *t, const struct http_post *post)
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, t);
 	curl_easy_setopt(easy, CURLOPT_POST, 1L);
 	curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)t->body.len);
-	curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_body_wanted);
-	curl_easy_setopt(easy, CURLOPT_READDATA, t);
-	curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, on_body_rewind);
-	curl_easy_setopt(easy, CURLOPT_SEEKDATA, t);
+	if (t->body.len <= SMALL_BODY_BYTES) { /* goes out with the header in one write, and may stay */
+		curl_easy_setopt(easy, CURLOPT_POSTFIELDS, t->body.p);
+	} else {
+		curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_body_wanted);
+		curl_easy_setopt(easy, CURLOPT_READDATA, t);
+		curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, on_body_rewind);
+		curl_easy_setopt(easy, CURLOPT_SEEKDATA, t);
+	}
 	for (size_t i = 0; i < post->n_headers; i++)
 		t->headers = curl_slist_append(t->headers, post->headers[i]);
 	t->headers = curl_slist_append(t->headers, "Expect:"); /* no waiting for 100 Continue */
