@@ -1,4 +1,4 @@
--- A turn as two statements, for pgbench -M prepared: the text of begin_turn and end_turn in db/messages.c, copied by hand (look
+-- A turn as two statements of its own, for pgbench -M prepared: what begin_turns and end_turns of db/turn_writes.c do for one turn (look
 -- whether they are still the same when a figure surprises). Values that differ from turn to turn are variables, the others literals.
 -- Two commits, as a responder makes them: the model talks in between.
 -- -D base=N: where the numbers of this run begin. Ids grow with time, as the responders' do; as 32 decimal digits they are UUIDs.

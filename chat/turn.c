@@ -66,7 +66,7 @@ static void finish(struct turn *turn)
 	count_asked(turn, 0);
 	settle(turn);
 	timer_fini(&turn->retry);
-	query_fini(&turn->query);
+	op_cancel(&turn->write.op);
 	buf_fini(&turn->text);
 	free_if_unused(turn);
 }
@@ -96,11 +96,9 @@ static void keep_ending(struct turn *turn)
 }
 
 /* PostgreSQL will never take it: a value that it cannot hold (class 22), or a constraint (23). All else may be mended. */
-static bool refused_for_good(const struct query *q)
+static bool refused_for_good(const struct turn_write *w)
 {
-	const char *sqlstate = query_sqlstate(q);
-
-	return strncmp(sqlstate, "22", 2) == 0 || strncmp(sqlstate, "23", 2) == 0;
+	return strncmp(w->sqlstate, "22", 2) == 0 || strncmp(w->sqlstate, "23", 2) == 0;
 }
 
 /* The statement that began the turn was cut off, and PostgreSQL may yet carry it out: a row without an ending would stay. */
@@ -108,21 +106,21 @@ static bool rows_may_still_come(const struct turn *turn)
 {
 	uint64_t patience_us = (2 * (uint64_t)turn->turns->conf->db_statement_timeout_ms + UNKNOWN_MS) * 1000;
 
-	return turn->begin_unknown && query_n_affected(&turn->query) == 0 && clock_mono_us() < turn->over_us + patience_us;
+	return turn->begin_unknown && !turn->write.found && clock_mono_us() < turn->over_us + patience_us;
 }
 
 static void on_ending_stored(struct op *op)
 {
-	struct turn *turn = CONTAINER_OF(op, struct turn, query.op);
+	struct turn *turn = CONTAINER_OF(op, struct turn, write.op);
 
-	if (op->err ? !refused_for_good(&turn->query) : rows_may_still_come(turn)) {
+	if (op->err ? !refused_for_good(&turn->write) : rows_may_still_come(turn)) {
 		keep_ending(turn);
 		return;
 	}
 	/* An ending that is repeated may have been stored the first time. */
-	if (op->err || (query_n_affected(&turn->query) == 0 && !turn->begin_unknown && !turn->kept)) {
+	if (op->err || (!turn->write.found && !turn->begin_unknown && !turn->kept)) {
 		log_error(&turn->log, op->err ? "ending_refused" : "ending_without_row", "message", turn->answer_id.text, "sqlstate",
-			  query_sqlstate(&turn->query));
+			  turn->write.sqlstate);
 		if (!turn->err)
 			turn->err = -ERR_INTERNAL;
 	}
@@ -147,9 +145,8 @@ static void store_ending(void *arg)
 		.took_ms = (int64_t)((turn->over_us - turn->began_us) / 1000),
 	};
 
-	query_fini(&turn->query);
-	turn->query.op.done = on_ending_stored;
-	messages_end_turn(turn->turns->pool, &turn->query, &ending);
+	turn->write.op.done = on_ending_stored;
+	turn_writes_end(turn->turns->writes, &turn->write, &ending);
 }
 
 /* It is known how the turn ends. */
@@ -216,11 +213,11 @@ static void on_stream_over(struct op *op)
 /* What the model is told: the stored history, if the client sent only its question, then what the client sent. */
 static struct llm_message *collect_messages(struct turn *turn, size_t *n)
 {
-	size_t n_history = query_n_rows(&turn->query);
+	size_t n_history = turn->write.n_history;
 	struct llm_message *list = arena_alloc(&turn->ask_arena, (n_history + turn->ask.n_messages) * sizeof(*list));
 
 	for (*n = 0; *n < n_history; (*n)++) {
-		struct history_row row = messages_history_row(&turn->query, *n);
+		struct history_row row = turn_write_history(&turn->write, *n);
 
 		list[*n] = (struct llm_message){.role = row.role, .content = row.content};
 	}
@@ -262,14 +259,13 @@ static void call_provider(struct turn *turn)
 	llm_stream_start(turn->turns->loop, turn->turns->http, &turn->stream, &request);
 	arena_fini(&turn->ask_arena);
 	turn->ask = (struct turn_request){0};
-	query_fini(&turn->query);
 }
 
 static void on_begun(struct op *op)
 {
-	struct turn *turn = CONTAINER_OF(op, struct turn, query.op);
+	struct turn *turn = CONTAINER_OF(op, struct turn, write.op);
 
-	turn->begin_unknown = op->err == -ERR_DB_UNAVAILABLE && query_was_sent(&turn->query);
+	turn->begin_unknown = op->err == -ERR_DB_UNAVAILABLE && turn->write.was_sent;
 	if (op->err == 0 && !turn->status) {
 		call_provider(turn);
 	} else if (op->err == 0) { /* cancelled or interrupted meanwhile */
@@ -279,7 +275,7 @@ static void on_begun(struct op *op)
 		end(turn, "failed", op->err, "begin_unknown");
 	} else {
 		/* Class 22: a number in the question's parts is larger than PostgreSQL can hold. */
-		turn->err = strncmp(query_sqlstate(&turn->query), "22", 2) == 0 ? -ERR_VALIDATION : op->err;
+		turn->err = strncmp(turn->write.sqlstate, "22", 2) == 0 ? -ERR_VALIDATION : op->err;
 		turn->over_us = clock_mono_us();
 		arena_fini(&turn->ask_arena);
 		finish(turn);
@@ -340,13 +336,12 @@ static void store_beginning(struct turn *turn, bool wants_history)
 		.question_parts = ask->messages[ask->n_messages - 1].parts,
 		.answer_id = uuid_str(&turn->answer_id),
 		.answer_client_id = ask->answer_client_id,
-		.owner = turn->turns->process,
 		.max_history = wants_history ? MAX_HISTORY : 0,
 		.max_history_bytes = turn->agent->context_tokens * BYTES_PER_TOKEN,
 	};
 
-	turn->query.op.done = on_begun;
-	messages_begin_turn(turn->turns->pool, &turn->query, &row);
+	turn->write.op.done = on_begun;
+	turn_writes_begin(turn->turns->writes, &turn->write, &row);
 }
 
 /* What the question takes until the provider answers: our copy, and the body of the call. */
@@ -380,7 +375,7 @@ struct turn *turn_start(struct turns *turns, const struct turn_request *request)
 	turn->chat_id = arena_copy(&turn->arena, request->chat_id.len ? request->chat_id : uuid_str(&turn->session_id));
 	turn->log = (struct log_ctx){.request_id = arena_cstr(&turn->arena, str_from(request->request_id)), .step = "turn"};
 	answer_init(&turn->answer, turns->loop, &turns->budget);
-	query_init(&turn->query);
+	list_init(&turn->write.node);
 	list_init(&turn->gone.node);
 	list_push(&turns->live, &turn->node);
 	turns->n_live++;
@@ -431,7 +426,7 @@ void turn_interrupt(struct turn *turn)
 void turn_free(struct turn *turn)
 {
 	op_cancel(&turn->stream.op);
-	query_fini(&turn->query);
+	op_cancel(&turn->write.op);
 	timer_fini(&turn->retry);
 	answer_fini(&turn->answer);
 	arena_fini(&turn->ask_arena);

@@ -6,7 +6,7 @@
 #include "base/uuid.h"
 #include "chat/agent.h"
 #include "chat/answer.h"
-#include "db/messages.h"
+#include "db/turn_writes.h"
 #include "llm/stream.h"
 
 struct json_writer;
@@ -59,7 +59,7 @@ struct turn {
 	struct arena ask_arena;
 	size_t asked_bytes; /* in turns->asked_bytes, until the first event */
 	int64_t prompt_tokens; /* estimate */
-	struct query query;
+	struct turn_write write;
 	struct llm_stream stream;
 	struct buf text;       /* the answer's, while its ending is stored */
 	struct backoff backoff;

@@ -12,16 +12,18 @@
 void turns_init(struct turns *turns, struct loop *loop, struct http *http, struct pool *pool, const struct conf *conf,
 		const struct process *process)
 {
-	*turns = (struct turns){.loop = loop, .http = http, .pool = pool, .conf = conf, .process = process};
+	*turns = (struct turns){.loop = loop, .http = http, .pool = pool, .conf = conf};
 	turns->budget.max_bytes = (size_t)conf->max_answer_bytes;
 	turns->budget.max_total_bytes = (size_t)conf->max_answers_bytes;
 	list_init(&turns->live);
+	turns->writes = turn_writes_new(loop, pool, conf, process);
 	turns->sweeper = sweeper_new(loop, pool, process);
 }
 
 void turns_fini(struct turns *turns)
 {
 	sweeper_free(turns->sweeper);
+	turn_writes_free(turns->writes);
 }
 
 void turns_interrupt_all(struct turns *turns)

@@ -12,7 +12,7 @@ struct turns {
 	struct http *http;
 	struct pool *pool;
 	const struct conf *conf;
-	const struct process *process;
+	struct turn_writes *writes; /* owned */
 	struct answer_budget budget;
 	struct list live;
 	size_t n_live;

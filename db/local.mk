@@ -7,4 +7,6 @@ libdb_a_SOURCES = \
 	db/pg.c db/pg.h \
 	db/pool.c db/pool.h db/pool_inside.h \
 	db/query.c db/query.h \
-	db/sqlstate.c db/sqlstate.h
+	db/sqlstate.c db/sqlstate.h \
+	db/text_array.c db/text_array.h \
+	db/turn_writes.c db/turn_writes.h

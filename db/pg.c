@@ -66,7 +66,7 @@ static struct buf repeat_host(const char *host, const char *addresses)
 int pg_open(struct pg *pg, struct loop *loop, const struct conf *conf, const char *addresses, const char *name,
 	    const struct pg_events *events, void *arg, char why[PG_WHY_SIZE])
 {
-	char port[NUMBER_SIZE], options[96];
+	char port[NUMBER_SIZE], options[128];
 	struct buf hosts = repeat_host(conf->db_host, addresses);
 	const char *const pairs[][2] = {
 		{"host", hosts.p},       /* also what a certificate is compared with */
@@ -80,7 +80,7 @@ int pg_open(struct pg *pg, struct loop *loop, const struct conf *conf, const cha
 		{"client_encoding", "UTF8"},
 		{"application_name", name},
 		/* A statement that we give up must not happen later; and planning costs more than any of ours gains by knowing its
-		 * parameters. PgBouncer refuses options: there the role has to have them. */
+		 * parameters; and a plan made while a table was empty must not scan it when it is large. PgBouncer refuses options: there the role has to have them. */
 		{"options", conf->db_prepared ? options : NULL},
 		{"keepalives_idle", "30"},
 		{"keepalives_interval", "10"},
@@ -89,7 +89,7 @@ int pg_open(struct pg *pg, struct loop *loop, const struct conf *conf, const cha
 	const char *keywords[N_ELEMENTS(pairs) + 1] = {NULL}, *values[N_ELEMENTS(pairs) + 1] = {NULL};
 
 	snprintf(port, sizeof(port), "%" PRId64, conf->db_port);
-	snprintf(options, sizeof(options), "-c statement_timeout=%" PRId64 " -c plan_cache_mode=force_generic_plan", conf->db_statement_timeout_ms);
+	snprintf(options, sizeof(options), "-c statement_timeout=%" PRId64 " -c plan_cache_mode=force_generic_plan -c enable_seqscan=off", conf->db_statement_timeout_ms);
 	for (size_t i = 0; i < N_ELEMENTS(pairs); i++) {
 		keywords[i] = pairs[i][0];
 		values[i] = pairs[i][1];

@@ -1,0 +1,352 @@
+/* Batches: while MAX_SENT of a kind are on their way, others gather; each that returns takes what has gathered with the next. */
+#include "db/turn_writes.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/conf.h"
+#include "base/err.h"
+#include "base/loop.h"
+#include "base/mem.h"
+#include "base/process.h"
+#include "db/text_array.h"
+
+enum { MAX_SENT = 2, TICK_MS = 100, N_BEGIN_ARRAYS = 16, N_END_ARRAYS = 11 };
+
+/* In the order of the session's key, so that two batches never wait for each other's sessions. The history is read from the
+ * snapshot before this statement, so it never holds a new question. created_at of a turn's rows is the same: their ids sort. */
+static const struct statement begin_turns = {
+	"begin_turns",
+	"WITH input AS MATERIALIZED ("
+	" SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::boolean[], $4::text[], $5::text[], $6::text[], $7::uuid[], $8::text[],"
+	"  $9::text[], $10::text[], $11::uuid[], $12::text[], $13::text[], $14::text[], $15::bigint[], $16::bigint[]) WITH ORDINALITY"
+	"  AS t (session_id, user_id, anonymous, name, agent_id, title, question_id, question_client_id,"
+	"  question, parts, answer_id, answer_client_id, provider, model, max_history, max_bytes, place)"
+	"), session AS ("
+	" INSERT INTO chat_sessions (id, user_id, anonymous, name, agent_id, title, message_count)"
+	" SELECT session_id, user_id, anonymous, name, agent_id, title, 2 FROM input ORDER BY user_id, name"
+	" ON CONFLICT (user_id, name) DO UPDATE"
+	" SET updated_at = now(), message_count = chat_sessions.message_count + 2"
+	" RETURNING id, user_id, name"
+	"), question AS ("
+	" INSERT INTO chat_messages (id, session_id, client_id, role, content, parts, status, agent_id, ended_at)"
+	" SELECT i.question_id, s.id, nullif(i.question_client_id, ''), 'user', i.question, nullif(i.parts, '')::jsonb, 'complete',"
+	"  i.agent_id, now() FROM input i JOIN session s USING (user_id, name)"
+	"), answer AS ("
+	" INSERT INTO chat_messages (id, session_id, parent_id, client_id, role, content, status, agent_id, provider, model,"
+	"  owner_node, owner_slot, owner_generation)"
+	" SELECT i.answer_id, s.id, i.question_id, nullif(i.answer_client_id, ''), 'assistant', '', 'streaming', i.agent_id,"
+	"  i.provider, i.model, $17, $18::integer, $19::bigint FROM input i JOIN session s USING (user_id, name)"
+	") SELECT i.place, h.role, h.content FROM input i CROSS JOIN LATERAL ("
+	" SELECT role, content, created_at, id FROM ("
+	"  SELECT *, sum(octet_length(content)) OVER (ORDER BY created_at DESC, id DESC) AS bytes FROM ("
+	"   SELECT m.role, m.content, m.created_at, m.id FROM chat_sessions s JOIN chat_messages m ON m.session_id = s.id"
+	"   WHERE s.user_id = i.user_id AND s.name = i.name AND m.status IN ('complete', 'stopped', 'interrupted') AND m.content <> ''"
+	"   ORDER BY m.created_at DESC, m.id DESC LIMIT i.max_history) newest"
+	" ) counted WHERE bytes <= i.max_bytes"
+	") h WHERE i.max_history > 0 ORDER BY i.place, h.created_at, h.id",
+	N_BEGIN_ARRAYS + 3,
+};
+
+static const struct statement end_turns = {
+	"end_turns",
+	"UPDATE chat_messages m SET content = e.content, status = e.status, finish_reason = nullif(e.finish_reason, ''),"
+	" error_code = e.error_code, prompt_tokens = e.prompt_tokens, completion_tokens = e.completion_tokens,"
+	" total_tokens = e.total_tokens, first_event_ms = e.first_event_ms, took_ms = e.took_ms, ended_at = now(),"
+	" usage_estimated = e.usage_estimated"
+	" FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[],"
+	"  $9::integer[], $10::integer[], $11::boolean[]) WITH ORDINALITY"
+	"  AS e (id, content, status, finish_reason, error_code, prompt_tokens, completion_tokens, total_tokens,"
+	"  first_event_ms, took_ms, usage_estimated, place)"
+	" WHERE m.id = e.id AND (m.status = 'streaming' OR (m.status = 'interrupted' AND m.error_code = 'SERVER_DIED'))"
+	" RETURNING e.place",
+	N_END_ARRAYS,
+};
+
+enum kind { BEGIN, END, N_KINDS };
+
+struct turn_writes {
+	struct loop *loop;
+	struct pool *pool;
+	const struct conf *conf;
+	const struct process *owner;
+	struct list waiting[N_KINDS], batches;
+	size_t n_sent[N_KINDS];
+	struct defer send;
+	struct timer tick; /* deadlines, while anybody waits */
+	bool ticking;
+};
+
+/* Some writes in one statement. */
+struct turn_batch {
+	struct list node; /* in writes->batches */
+	struct turn_writes *writes;
+	enum kind kind;
+	size_t n;
+	struct list items; /* those whose waiter is still there */
+	struct query q;
+	struct buf arrays[N_BEGIN_ARRAYS]; /* as text, until the statement is done */
+};
+
+static void send_waiting(struct defer *d);
+
+static void finish(struct turn_write *w, int err)
+{
+	list_remove(&w->node);
+	op_finish(&w->op, err);
+}
+
+static void fill_begin(struct buf *a, const struct new_turn *t)
+{
+	const struct str texts[] = {t->session_id, t->user_id, t->anonymous ? STR("t") : STR("f"), t->session_name, t->agent_id, t->title,
+				    t->question_id, t->question_client_id, t->question, t->question_parts, t->answer_id, t->answer_client_id,
+				    t->provider, t->model};
+
+	for (size_t i = 0; i < N_ELEMENTS(texts); i++)
+		text_array_add(&a[i], texts[i]);
+	text_array_add_int(&a[N_ELEMENTS(texts)], t->max_history);
+	text_array_add_int(&a[N_ELEMENTS(texts) + 1], t->max_history_bytes);
+}
+
+static void add_int_or_null(struct buf *a, bool present, int64_t n)
+{
+	if (present)
+		text_array_add_int(a, n);
+	else
+		text_array_add_null(a);
+}
+
+static void fill_end(struct buf *a, const struct turn_ending *e)
+{
+	text_array_add(&a[0], e->answer_id);
+	text_array_add(&a[1], e->content);
+	text_array_add(&a[2], str_from(e->status));
+	text_array_add(&a[3], e->finish_reason);
+	if (e->error_code)
+		text_array_add(&a[4], str_from(e->error_code));
+	else
+		text_array_add_null(&a[4]);
+	add_int_or_null(&a[5], e->has_usage, e->prompt_tokens);
+	add_int_or_null(&a[6], e->has_usage, e->completion_tokens);
+	add_int_or_null(&a[7], e->has_usage, e->total_tokens);
+	add_int_or_null(&a[8], e->first_event_ms >= 0, e->first_event_ms);
+	text_array_add_int(&a[9], e->took_ms);
+	text_array_add(&a[10], e->usage_estimated ? STR("t") : STR("f"));
+}
+
+/* One statement cannot touch a session twice. */
+static bool fits(struct turn_batch *b, const struct turn_write *w)
+{
+	if (b->n == 0)
+		return true;
+	if (b->n == TURN_WRITES_MAX || w->alone || CONTAINER_OF(b->items.next, struct turn_write, node)->alone)
+		return false;
+	for (struct list *l = b->items.next; b->kind == BEGIN && l != &b->items; l = l->next) {
+		const struct new_turn *other = &CONTAINER_OF(l, struct turn_write, node)->begin;
+
+		if (str_eq(other->session_name, w->begin.session_name) && str_eq(other->user_id, w->begin.user_id))
+			return false;
+	}
+	return true;
+}
+
+static void on_batch_done(struct op *op);
+
+static void send_batch(struct turn_writes *writes, enum kind kind)
+{
+	struct turn_batch *b = mem_alloc(sizeof(*b));
+	size_t n_arrays = kind == BEGIN ? N_BEGIN_ARRAYS : N_END_ARRAYS;
+
+	b->writes = writes;
+	b->kind = kind;
+	list_init(&b->items);
+	list_push(&writes->batches, &b->node);
+	for (struct list *l = writes->waiting[kind].next, *next; l != &writes->waiting[kind]; l = next) {
+		struct turn_write *w = CONTAINER_OF(l, struct turn_write, node);
+
+		next = l->next;
+		if (!fits(b, w))
+			continue;
+		list_remove(l);
+		list_push(&b->items, l);
+		w->batch = b;
+		w->at = b->n++;
+		if (kind == BEGIN)
+			fill_begin(b->arrays, &w->begin);
+		else
+			fill_end(b->arrays, &w->end);
+	}
+	query_init(&b->q);
+	b->q.op.done = on_batch_done;
+	for (size_t i = 0; i < n_arrays; i++) {
+		text_array_close(&b->arrays[i]);
+		query_text(&b->q, buf_str(&b->arrays[i]));
+	}
+	if (kind == BEGIN) {
+		query_text(&b->q, str_from(writes->owner->node));
+		query_int(&b->q, writes->owner->slot);
+		query_int(&b->q, writes->owner->generation);
+	}
+	writes->n_sent[kind]++;
+	query_start(writes->pool, &b->q, kind == BEGIN ? &begin_turns : &end_turns);
+}
+
+static void free_batch(struct turn_batch *b)
+{
+	list_remove(&b->node);
+	query_fini(&b->q);
+	for (size_t i = 0; i < N_BEGIN_ARRAYS; i++)
+		buf_fini(&b->arrays[i]);
+	free(b);
+}
+
+/* Gives each item its rows: they come in the order of places. */
+static void share_out(struct turn_batch *b)
+{
+	struct turn_write *by_place[TURN_WRITES_MAX] = {NULL};
+
+	for (struct list *l = b->items.next; l != &b->items; l = l->next) {
+		struct turn_write *w = CONTAINER_OF(l, struct turn_write, node);
+
+		by_place[w->at] = w;
+	}
+	for (size_t row = 0; row < query_n_rows(&b->q); row++) {
+		int64_t place = query_col_int(&b->q, row, 0) - 1;
+		struct turn_write *w = place >= 0 && place < TURN_WRITES_MAX ? by_place[place] : NULL;
+
+		if (!w)
+			continue;
+		w->found = true;
+		if (w->n_history++ == 0)
+			w->first_row = row;
+	}
+}
+
+/* The whole of it was refused: nothing has happened, and most of it may be all right by itself. */
+static bool worth_repeating(const struct turn_batch *b, int err)
+{
+	return b->n > 1 && (err == -ERR_VALIDATION || (err && *query_sqlstate(&b->q)));
+}
+
+static void on_batch_done(struct op *op)
+{
+	struct turn_batch *b = CONTAINER_OF(op, struct turn_batch, q.op);
+	struct turn_writes *writes = b->writes;
+	bool repeat = worth_repeating(b, op->err);
+	int err = op->err;
+
+	writes->n_sent[b->kind]--;
+	if (err == 0)
+		share_out(b);
+	while (!list_empty(&b->items)) {
+		struct turn_write *w = CONTAINER_OF(b->items.next, struct turn_write, node);
+
+		if (repeat) {
+			list_remove(&w->node);
+			w->batch = NULL;
+			w->alone = true;
+			list_push(&writes->waiting[b->kind], &w->node);
+			continue;
+		}
+		snprintf(w->sqlstate, sizeof(w->sqlstate), "%s", query_sqlstate(&b->q));
+		w->was_sent = query_was_sent(&b->q);
+		finish(w, err);
+	}
+	loop_defer(writes->loop, &writes->send, send_waiting);
+	free_batch(b);
+}
+
+static void on_tick(void *arg)
+{
+	struct turn_writes *writes = arg;
+	uint64_t now_us = clock_mono_us();
+
+	writes->ticking = false;
+	for (enum kind kind = 0; kind < N_KINDS; kind++) {
+		for (struct list *l = writes->waiting[kind].next, *next; l != &writes->waiting[kind]; l = next) {
+			struct turn_write *w = CONTAINER_OF(l, struct turn_write, node);
+
+			next = l->next;
+			if (w->give_up_us <= now_us)
+				finish(w, -ERR_DB_UNAVAILABLE);
+		}
+	}
+	loop_defer(writes->loop, &writes->send, send_waiting);
+}
+
+static void send_waiting(struct defer *d)
+{
+	struct turn_writes *writes = CONTAINER_OF(d, struct turn_writes, send);
+	bool anybody = false;
+
+	for (enum kind kind = 0; kind < N_KINDS; kind++) {
+		while (writes->n_sent[kind] < MAX_SENT && !list_empty(&writes->waiting[kind]))
+			send_batch(writes, kind);
+		anybody |= !list_empty(&writes->waiting[kind]);
+	}
+	if (anybody && !writes->ticking) {
+		writes->ticking = true;
+		timer_start(&writes->tick, TICK_MS);
+	}
+}
+
+static void cancel(struct op *op)
+{
+	list_remove(&CONTAINER_OF(op, struct turn_write, op)->node);
+}
+
+static void start(struct turn_writes *writes, struct turn_write *w, enum kind kind)
+{
+	w->writes = writes;
+	w->batch = NULL;
+	w->found = w->was_sent = w->alone = false;
+	w->n_history = 0;
+	w->sqlstate[0] = '\0';
+	w->give_up_us = clock_mono_us() + (uint64_t)writes->conf->db_connection_timeout_ms * 1000;
+	w->op.cancel = cancel;
+	list_push(&writes->waiting[kind], &w->node);
+	loop_defer(writes->loop, &writes->send, send_waiting); /* at the end of the turn: what begins in it goes together */
+}
+
+void turn_writes_begin(struct turn_writes *writes, struct turn_write *w, const struct new_turn *turn)
+{
+	w->begin = *turn;
+	start(writes, w, BEGIN);
+}
+
+void turn_writes_end(struct turn_writes *writes, struct turn_write *w, const struct turn_ending *ending)
+{
+	w->end = *ending;
+	start(writes, w, END);
+}
+
+struct history_row turn_write_history(const struct turn_write *w, size_t i)
+{
+	return (struct history_row){query_col(&w->batch->q, w->first_row + i, 1), query_col(&w->batch->q, w->first_row + i, 2)};
+}
+
+struct turn_writes *turn_writes_new(struct loop *loop, struct pool *pool, const struct conf *conf, const struct process *owner)
+{
+	struct turn_writes *writes = mem_alloc(sizeof(*writes));
+
+	writes->loop = loop;
+	writes->pool = pool;
+	writes->conf = conf;
+	writes->owner = owner;
+	for (enum kind kind = 0; kind < N_KINDS; kind++)
+		list_init(&writes->waiting[kind]);
+	list_init(&writes->batches);
+	list_init(&writes->send.node);
+	timer_init(&writes->tick, loop, on_tick, writes);
+	return writes;
+}
+
+void turn_writes_free(struct turn_writes *writes)
+{
+	while (!list_empty(&writes->batches))
+		free_batch(CONTAINER_OF(writes->batches.next, struct turn_batch, node));
+	defer_cancel(&writes->send);
+	timer_fini(&writes->tick);
+	free(writes);
+}
