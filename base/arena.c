@@ -7,7 +7,7 @@
 
 #include "base/mem.h"
 
-enum { CHUNK_BYTES = 2000, ALIGNMENT = 16 };
+enum { FIRST_CHUNK_BYTES = 464, CHUNK_BYTES = 2000, ALIGNMENT = 16 }; /* many arenas hold a few words only */
 
 struct arena_chunk {
 	struct arena_chunk *next;
@@ -41,7 +41,7 @@ void *arena_alloc(struct arena *a, size_t size)
 
 	size = (size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
 	if (!chunk || chunk->size - chunk->used < size) {
-		size_t bytes = size > CHUNK_BYTES ? size : CHUNK_BYTES;
+		size_t usual = chunk ? CHUNK_BYTES : FIRST_CHUNK_BYTES, bytes = size > usual ? size : usual;
 
 		chunk = mem_alloc(sizeof(*chunk) + bytes);
 		chunk->size = bytes;

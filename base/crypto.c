@@ -13,9 +13,24 @@ void crypto_init(void)
 	}
 }
 
+/* A system call for a handful of bytes at a time is what randomness costs: it is fetched by the kilobyte, and each byte is wiped
+ * when it has been given out. */
 void crypto_random(void *out, size_t n)
 {
-	randombytes_buf(out, n);
+	static unsigned char store[1024];
+	static size_t left;
+
+	if (n > sizeof(store)) {
+		randombytes_buf(out, n);
+		return;
+	}
+	if (left < n) {
+		randombytes_buf(store, sizeof(store));
+		left = sizeof(store);
+	}
+	left -= n;
+	memcpy(out, store + left, n);
+	sodium_memzero(store + left, n);
 }
 
 uint32_t crypto_random_below(uint32_t bound)

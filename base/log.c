@@ -11,6 +11,7 @@
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
 static enum log_level lowest = LOG_INFO;
 static int slot = -1;
+static pid_t pid; /* 0: not asked for yet */
 static uint64_t n_dropped;
 static struct buf line; /* reused for every line */
 
@@ -76,6 +77,8 @@ void log_write(enum log_level level, const struct log_ctx *ctx, const char *even
 
 	if (level < lowest)
 		return;
+	if (pid == 0)
+		pid = getpid();
 	line.len = 0;
 	clock_iso(clock_real_us(), time);
 	json_open(&w, '{');
@@ -84,7 +87,7 @@ void log_write(enum log_level level, const struct log_ctx *ctx, const char *even
 	json_add_cstr(&w, "event", event);
 	if (slot >= 0)
 		json_add_int(&w, "slot", slot);
-	json_add_int(&w, "pid", getpid());
+	json_add_int(&w, "pid", pid);
 	if (ctx && ctx->request_id)
 		json_add_str(&w, "requestId", printable(str_from(ctx->request_id)));
 	if (ctx && ctx->step)

@@ -12,7 +12,7 @@
 #include "base/process.h"
 #include "db/text_array.h"
 
-enum { MAX_SENT = 2, TICK_MS = 100, N_BEGIN_ARRAYS = 16, N_END_ARRAYS = 11 };
+enum { MAX_SENT = 4, TICK_MS = 100, N_BEGIN_ARRAYS = 16, N_END_ARRAYS = 11 };
 
 /* In the order of the session's key, so that two batches never wait for each other's sessions. The history is read from the
  * snapshot before this statement, so it never holds a new question. created_at of a turn's rows is the same: their ids sort. */
@@ -217,8 +217,9 @@ static void share_out(struct turn_batch *b)
 
 		if (!w)
 			continue;
-		w->found = true;
-		if (w->n_history++ == 0)
+		if (b->kind == END)
+			w->found = true;
+		else if (w->n_history++ == 0)
 			w->first_row = row;
 	}
 }

@@ -1,4 +1,4 @@
-check_PROGRAMS += tests/unit/db/test_pool tests/unit/db/test_pool_faults tests/unit/db/test_sqlstate
+check_PROGRAMS += tests/unit/db/test_pool tests/unit/db/test_pool_faults tests/unit/db/test_sqlstate tests/unit/db/test_turn_writes
 db_test_world = \
 	tests/unit/db/fixture.c tests/unit/db/fixture.h \
 	tests/unit/db/server.c tests/unit/db/server.h
@@ -15,3 +15,7 @@ tests_unit_db_test_pool_faults_LDADD = $(db_test_libs)
 tests_unit_db_test_sqlstate_SOURCES = tests/unit/db/test_sqlstate.c
 tests_unit_db_test_sqlstate_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_db_test_sqlstate_LDADD = $(db_test_libs)
+
+tests_unit_db_test_turn_writes_SOURCES = tests/unit/db/test_turn_writes.c $(db_test_world)
+tests_unit_db_test_turn_writes_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_db_test_turn_writes_LDADD = $(db_test_libs)

@@ -1,0 +1,272 @@
+/* Beginnings and endings of turns, together and one by one, on a real PostgreSQL with the project's own tables. */
+#include "tests/unit/db/fixture.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/process.h"
+#include "base/uuid.h"
+#include "db/text_array.h"
+#include "db/turn_writes.h"
+
+enum { N = 150 };
+
+static const struct process owner = {.node = "node:/run/x", .slot = 1, .generation = 42};
+
+struct writing {
+	struct turn_write w;
+	struct uuid session, question, answer;
+	bool done;
+	int err;
+	bool found;
+	size_t n_history;
+	struct buf history;
+	char name[32], content[32]; /* borrowed by w until it is done */
+};
+
+static void on_done(struct op *op)
+{
+	struct writing *t = CONTAINER_OF(op, struct writing, w.op);
+
+	t->done = true;
+	t->err = op->err;
+	t->found = t->w.found;
+	t->n_history = t->w.n_history;
+	for (size_t i = 0; i < t->n_history; i++) {
+		struct history_row row = turn_write_history(&t->w, i);
+
+		buf_printf(&t->history, "%.*s:%.*s;", STR_ARG(row.role), STR_ARG(row.content));
+	}
+}
+
+static void begin(struct turn_writes *writes, struct writing *t, const char *user, const char *name, const char *question, int64_t history)
+{
+	struct new_turn row = {
+		.user_id = str_from(user), .anonymous = true, .title = STR("t\"\\{},'"), .agent_id = STR("a"),
+		.provider = STR("custom"), .model = STR("m"), .question = str_from(question), .question_client_id = STR(""),
+		.question_parts = STR(""), .answer_client_id = STR(""), .max_history = history, .max_history_bytes = 1000,
+	};
+
+	buf_fini(&t->history);
+	*t = (struct writing){.session = uuid_new(), .question = uuid_new(), .answer = uuid_new()};
+	snprintf(t->name, sizeof(t->name), "%s", name);
+	row.session_name = str_from(t->name);
+	row.session_id = uuid_str(&t->session);
+	row.question_id = uuid_str(&t->question);
+	row.answer_id = uuid_str(&t->answer);
+	t->w.op.done = on_done;
+	turn_writes_begin(writes, &t->w, &row);
+}
+
+static void end(struct turn_writes *writes, struct writing *t, const char *content)
+{
+	struct turn_ending ending = {.answer_id = uuid_str(&t->answer), .status = "complete",
+				     .finish_reason = STR("stop"), .first_event_ms = -1, .took_ms = 5};
+
+	t->done = false;
+	snprintf(t->content, sizeof(t->content), "%s", content);
+	ending.content = str_from(t->content);
+	t->w.op.done = on_done;
+	turn_writes_end(writes, &t->w, &ending);
+}
+
+/* One number of the database. */
+static int64_t number(struct world *w, const char *sql)
+{
+	const struct statement stmt = {"", sql, 0};
+	struct ask a = {.order = 0};
+	int64_t n;
+
+	w->conf.db_prepared = false; /* each text is another statement */
+	assert_int_equal(ask_and_wait(w, &a, &stmt), 0);
+	n = query_col_int(&a.q, 0, 0);
+	query_fini(&a.q);
+	w->conf.db_prepared = true;
+	return n;
+}
+
+static void wait_all(struct world *w, struct writing *list, int n)
+{
+	for (int i = 0; i < n; i++)
+		wait_done(w, &list[i].done);
+}
+
+static int make_tables(void **state)
+{
+	const char *srcdir = getenv("srcdir");
+	char command[1024];
+
+	if (start_server(state) != 0)
+		return -1;
+	snprintf(command, sizeof(command), "cat %s/sql/0*.sql | PGPASSWORD=" SERVER_PASSWORD " %s/psql -h %s -U llmchat -d postgres -XAtq -v ON_ERROR_STOP=1"
+		 " && PGPASSWORD=" SERVER_PASSWORD " %s/psql -h %s -U llmchat -d postgres -XAtqc \"INSERT INTO agent_configs"
+		 " (id, name, provider, endpoint, model) VALUES ('a', 'A', 'custom', 'http://x', 'm')\"",
+		 srcdir ? srcdir : ".", server.bin, server.dir, server.bin, server.dir);
+	return system(command) == 0 ? 0 : -1; /* NOLINT(cert-env33-c) */
+}
+
+static void text_arrays_survive_whatever_is_in_them(void **state)
+{
+	struct buf a = {0}, none = {0};
+	const char *expected = "{\"a\\\"b\\\\c,{}\",\"\",\"NULL\",NULL,-7}";
+
+	(void)state;
+	text_array_add(&a, STR("a\"b\\c,{}"));
+	text_array_add(&a, STR(""));
+	text_array_add(&a, STR("NULL"));
+	text_array_add_null(&a);
+	text_array_add_int(&a, -7);
+	text_array_close(&a);
+	assert_true(str_eq_cstr(buf_str(&a), expected));
+	text_array_close(&none);
+	assert_true(str_eq(buf_str(&none), STR("{}")));
+	buf_fini(&a);
+	buf_fini(&none);
+}
+
+#define USER_1 "00000000-0000-7000-8000-000000000001"
+#define USER_2 "00000000-0000-7000-8000-000000000002"
+
+static void many_turns_share_a_few_statements_and_each_gets_its_own(void **state)
+{
+	struct world *w = *state;
+	struct turn_writes *writes;
+	struct writing *t = calloc(N, sizeof(*t));
+	char name[32];
+	int64_t before;
+
+	world_pool(w, 4, 2);
+	writes = turn_writes_new(w->loop, w->pool, &w->conf, &owner);
+	wait_until(w, is_reachable);
+	before = (int64_t)pool_stats(w->pool).n_queries;
+	for (int i = 0; i < N; i++) {
+		snprintf(name, sizeof(name), "many-%d", i);
+		begin(writes, &t[i], i % 2 ? USER_1 : USER_2, name, "q\"\\{},' NULL", 0);
+	}
+	wait_all(w, t, N);
+	for (int i = 0; i < N; i++) {
+		assert_int_equal(t[i].err, 0);
+		snprintf(name, sizeof(name), "answer %d", i);
+		end(writes, &t[i], name);
+	}
+	wait_all(w, t, N);
+	assert_in_range((int64_t)pool_stats(w->pool).n_queries - before, 6, 12); /* 64 to a statement */
+	for (int i = 0; i < N; i++)
+		assert_true(t[i].err == 0 && t[i].found);
+	assert_int_equal(number(w, "SELECT count(*) FROM chat_messages m JOIN chat_sessions s ON s.id = m.session_id"
+				   " WHERE s.name LIKE 'many-%' AND role = 'assistant' AND status = 'complete'"
+				   " AND content = 'answer ' || substr(s.name, 6)"), N);
+	assert_int_equal(number(w, "SELECT count(*) FROM chat_messages WHERE content = 'q\"\\{},'' NULL' AND status = 'complete'"), N);
+	/* an ending that is repeated finds nothing to end */
+	end(writes, &t[0], "another");
+	wait_all(w, t, 1);
+	assert_true(t[0].err == 0 && !t[0].found);
+	turn_writes_free(writes);
+	free(t);
+}
+
+static void turns_of_one_session_at_once_are_all_written(void **state)
+{
+	struct world *w = *state;
+	struct turn_writes *writes;
+	struct writing t[8] = {{.done = false}};
+
+	world_pool(w, 2, 2);
+	writes = turn_writes_new(w->loop, w->pool, &w->conf, &owner);
+	for (int i = 0; i < 8; i++)
+		begin(writes, &t[i], i < 6 ? USER_1 : USER_2, "same", "q", 0);
+	wait_all(w, t, 8);
+	for (int i = 0; i < 8; i++)
+		assert_int_equal(t[i].err, 0);
+	assert_int_equal(number(w, "SELECT count(*) FROM chat_sessions WHERE name = 'same'"), 2); /* one for each owner */
+	assert_int_equal(number(w, "SELECT message_count FROM chat_sessions WHERE name = 'same' AND user_id = '" USER_1 "'"), 12);
+	turn_writes_free(writes);
+}
+
+static void one_that_is_refused_costs_the_others_nothing(void **state)
+{
+	struct world *w = *state;
+	struct turn_writes *writes;
+	struct writing t[5] = {{.done = false}};
+
+	world_pool(w, 2, 2);
+	writes = turn_writes_new(w->loop, w->pool, &w->conf, &owner);
+	for (int i = 0; i < 5; i++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "refused-%d", i);
+		begin(writes, &t[i], USER_1, name, "q", 0);
+		if (i == 2)
+			t[i].w.begin.agent_id = STR("nobody"); /* a foreign key says no */
+	}
+	wait_all(w, t, 5);
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(t[i].err == 0, i != 2);
+	assert_string_equal(t[2].w.sqlstate, "23503");
+	assert_int_equal(number(w, "SELECT count(*) FROM chat_sessions WHERE name LIKE 'refused-%'"), 4);
+	turn_writes_free(writes);
+}
+
+static void each_gets_the_history_of_its_own_session(void **state)
+{
+	struct world *w = *state;
+	struct turn_writes *writes;
+	struct writing t[3] = {{.done = false}};
+
+	world_pool(w, 2, 2);
+	writes = turn_writes_new(w->loop, w->pool, &w->conf, &owner);
+	begin(writes, &t[0], USER_1, "h", "mine", 10);
+	begin(writes, &t[1], USER_2, "h", "theirs", 10);
+	wait_all(w, t, 2);
+	assert_int_equal(t[0].n_history + t[1].n_history, 0); /* never the new question itself */
+	end(writes, &t[0], "yes");
+	end(writes, &t[1], "no");
+	wait_all(w, t, 2);
+	begin(writes, &t[0], USER_1, "h", "again", 10);
+	begin(writes, &t[1], USER_2, "h", "again", 1);
+	begin(writes, &t[2], USER_2, "other", "first", 10);
+	wait_all(w, t, 3);
+	assert_true(str_eq(buf_str(&t[0].history), STR("user:mine;assistant:yes;")));
+	assert_true(str_eq(buf_str(&t[1].history), STR("assistant:no;")));
+	assert_int_equal(t[2].n_history, 0);
+	for (int i = 0; i < 3; i++)
+		buf_fini(&t[i].history);
+	turn_writes_free(writes);
+}
+
+static void may_be_cancelled_before_and_while_it_is_sent(void **state)
+{
+	struct world *w = *state;
+	struct turn_writes *writes;
+	struct writing t[3] = {{.done = false}};
+
+	world_pool(w, 2, 2);
+	wait_until(w, is_reachable);
+	writes = turn_writes_new(w->loop, w->pool, &w->conf, &owner);
+	for (int i = 0; i < 3; i++)
+		begin(writes, &t[i], USER_1, i == 0 ? "c0" : i == 1 ? "c1" : "c2", "q", 0);
+	op_cancel(&t[0].w.op);
+	loop_turn(w->loop, false); /* sent */
+	op_cancel(&t[1].w.op);
+	wait_done(w, &t[2].done);
+	turn_for_ms(w, 50);
+	assert_false(t[0].done || t[1].done);
+	assert_int_equal(t[2].err, 0);
+	turn_writes_free(writes);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(text_arrays_survive_whatever_is_in_them),
+		cmocka_unit_test_setup_teardown(many_turns_share_a_few_statements_and_each_gets_its_own, make_world, end_world),
+		cmocka_unit_test_setup_teardown(turns_of_one_session_at_once_are_all_written, make_world, end_world),
+		cmocka_unit_test_setup_teardown(one_that_is_refused_costs_the_others_nothing, make_world, end_world),
+		cmocka_unit_test_setup_teardown(each_gets_the_history_of_its_own_session, make_world, end_world),
+		cmocka_unit_test_setup_teardown(may_be_cancelled_before_and_while_it_is_sent, make_world, end_world),
+	};
+
+	return cmocka_run_group_tests(tests, make_tables, stop_server);
+}
