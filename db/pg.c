@@ -79,8 +79,9 @@ int pg_open(struct pg *pg, struct loop *loop, const struct conf *conf, const cha
 		{"gssencmode", "disable"}, /* would block too */
 		{"client_encoding", "UTF8"},
 		{"application_name", name},
-		/* A statement that we give up must not happen later; and planning costs more than any of ours gains by knowing its
-		 * parameters; and a plan made while a table was empty must not scan it when it is large. PgBouncer refuses options: there the role has to have them. */
+		/* A statement that we give up must not happen later. Planning costs more than any of ours gains by knowing its
+		 * parameters; but a plan made while a table was empty must not scan it when it is large, nor be compiled because of
+		 * the price such a scan is given. PgBouncer refuses options: there the role has to have them. */
 		{"options", conf->db_prepared ? options : NULL},
 		{"keepalives_idle", "30"},
 		{"keepalives_interval", "10"},
@@ -89,7 +90,8 @@ int pg_open(struct pg *pg, struct loop *loop, const struct conf *conf, const cha
 	const char *keywords[N_ELEMENTS(pairs) + 1] = {NULL}, *values[N_ELEMENTS(pairs) + 1] = {NULL};
 
 	snprintf(port, sizeof(port), "%" PRId64, conf->db_port);
-	snprintf(options, sizeof(options), "-c statement_timeout=%" PRId64 " -c plan_cache_mode=force_generic_plan -c enable_seqscan=off", conf->db_statement_timeout_ms);
+	snprintf(options, sizeof(options), "-c statement_timeout=%" PRId64 " -c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c jit=off",
+		 conf->db_statement_timeout_ms);
 	for (size_t i = 0; i < N_ELEMENTS(pairs); i++) {
 		keywords[i] = pairs[i][0];
 		values[i] = pairs[i][1];
