@@ -10,12 +10,10 @@ static char lower(char c)
 	return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
 }
 
-bool str_only(struct str s, const char *allowed)
+bool str_only(struct str s, struct str allowed)
 {
-	size_t n = strlen(allowed);
-
 	for (size_t i = 0; i < s.len; i++)
-		if (!memchr(allowed, s.p[i], n))
+		if (!memchr(allowed.p, s.p[i], allowed.len))
 			return false;
 	return true;
 }

@@ -47,8 +47,10 @@ static inline struct str str_skip(struct str s, size_t n)
 	return n ? (struct str){s.p + n, s.len - n} : s; /* p may be NULL, to which nothing may be added */
 }
 
+/* What ids may have that others make up. */
+#define NAME_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
 /* Does s consist of these characters only? A NUL byte never counts. */
-bool str_only(struct str s, const char *allowed);
+bool str_only(struct str s, struct str allowed);
 /* ASCII letters compare alike. */
 bool str_eq_nocase(struct str a, struct str b);
 /* Without the blanks and tabs at both ends. */

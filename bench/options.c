@@ -188,8 +188,8 @@ bool options_read(struct options *o, int argc, char **argv)
 		.n = 1,
 		.n_cookies = SIZE_MAX,
 		.duration_us = UINT64_MAX,
-		.timeout_us = 60 * SECOND,
-		.stop_us = 5 * SECOND,
+		.timeout_us = UINT64_C(60) * SECOND,
+		.stop_us = UINT64_C(5) * SECOND,
 	};
 	if (argc < 2)
 		return complain("MODE", "");

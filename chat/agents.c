@@ -60,7 +60,7 @@ static struct str json_copy(struct arena *arena, const struct json *j, const cha
 
 static bool valid_id(struct str id)
 {
-	return id.len > 0 && id.len <= 64 && str_only(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-");
+	return id.len > 0 && id.len <= 64 && str_only(id, STR(NAME_CHARS));
 }
 
 static bool read_timeouts(const struct json *j, struct json_complaint *c)

@@ -9,7 +9,7 @@ enum { MAX_MESSAGES = 1000, MAX_NAME = 128, MAX_CONTENT = 2000000 };
 
 static bool valid_name(struct str name)
 {
-	return str_only(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-");
+	return str_only(name, STR(NAME_CHARS ":"));
 }
 
 /* One part of a content; what a text part says is added to text. */

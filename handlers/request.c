@@ -11,7 +11,7 @@
 
 static bool valid_request_id(struct str id)
 {
-	return id.len > 0 && id.len < REQUEST_ID_SIZE && str_only(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-");
+	return id.len > 0 && id.len < REQUEST_ID_SIZE && str_only(id, STR(NAME_CHARS));
 }
 
 static void take_request_id(struct request *r)

@@ -244,11 +244,11 @@ static void compares(void **state)
 	assert_text(str_skip(STR("abc"), 3), "");
 	assert_text(str_skip(STR("abc"), 99), "");
 	assert_int_equal(str_from(NULL).len, 0);
-	assert_true(str_only(STR("abba"), "ab"));
-	assert_true(str_only((struct str){NULL, 0}, "ab"));
-	assert_true(str_only(STR(""), ""));
-	assert_false(str_only(STR("abc"), "ab"));
-	assert_false(str_only(STR("a\0"), "ab"));
+	assert_true(str_only(STR("abba"), STR("ab")));
+	assert_true(str_only((struct str){NULL, 0}, STR("ab")));
+	assert_true(str_only(STR(""), STR("")));
+	assert_false(str_only(STR("abc"), STR("ab")));
+	assert_false(str_only(STR("a\0"), STR("ab")));
 }
 
 int main(void)
