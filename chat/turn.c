@@ -9,7 +9,6 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/process.h"
 #include "chat/tokens.h"
 #include "chat/turn_log.h"
 #include "chat/turns.h"

@@ -12,7 +12,7 @@
 #include "base/process.h"
 #include "db/text_array.h"
 
-enum { MAX_SENT = 4, TICK_MS = 100, N_BEGIN_ARRAYS = 16, N_END_ARRAYS = 11 };
+enum { MAX_SENT = 4, MAX_BATCH_BYTES = 1048576, TICK_MS = 100, N_BEGIN_ARRAYS = 16, N_END_ARRAYS = 11 };
 
 /* In the order of the session's key, so that two batches never wait for each other's sessions. The history is read from the
  * snapshot before this statement, so it never holds a new question. created_at of a turn's rows is the same: their ids sort. */
@@ -83,7 +83,7 @@ struct turn_batch {
 	struct list node; /* in writes->batches */
 	struct turn_writes *writes;
 	enum kind kind;
-	size_t n;
+	size_t n, n_bytes; /* of text */
 	struct list items; /* those whose waiter is still there */
 	struct query q;
 	struct buf arrays[N_BEGIN_ARRAYS]; /* as text, until the statement is done */
@@ -135,11 +135,18 @@ static void fill_end(struct buf *a, const struct turn_ending *e)
 	text_array_add(&a[10], e->usage_estimated ? STR("t") : STR("f"));
 }
 
-/* One statement cannot touch a session twice. */
+static size_t n_text_bytes(enum kind kind, const struct turn_write *w)
+{
+	return kind == BEGIN ? w->begin.question.len + w->begin.question_parts.len : w->end.content.len;
+}
+
+/* Long texts go alone: 64 answers of 8 MiB in one statement would be gigabytes. One statement cannot touch a session twice. */
 static bool fits(struct turn_batch *b, const struct turn_write *w)
 {
 	if (b->n == 0)
 		return true;
+	if (b->n_bytes + n_text_bytes(b->kind, w) > MAX_BATCH_BYTES)
+		return false;
 	if (b->n == TURN_WRITES_MAX || w->alone || CONTAINER_OF(b->items.next, struct turn_write, node)->alone)
 		return false;
 	for (struct list *l = b->items.next; b->kind == BEGIN && l != &b->items; l = l->next) {
@@ -172,6 +179,7 @@ static void send_batch(struct turn_writes *writes, enum kind kind)
 		list_push(&b->items, l);
 		w->batch = b;
 		w->at = b->n++;
+		b->n_bytes += n_text_bytes(kind, w);
 		if (kind == BEGIN)
 			fill_begin(b->arrays, &w->begin);
 		else
