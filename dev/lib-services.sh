@@ -65,6 +65,7 @@ write_env() {
 			DB_SSLMODE=disable
 			AGENTS_CONFIG_PATH=$prefix/etc/llmchat/agents.json
 			PROVIDER_SIM_URL=http://127.0.0.1:${sim_port:-1}/v1
+			PROVIDER_SIM_PORT=${sim_port:-1}
 		END
 		cat "$dir/secrets"
 		if [ -f "$dir/overrides" ]; then grep -E '^[A-Za-z_][A-Za-z0-9_]*=' "$dir/overrides" || :; fi
@@ -267,7 +268,8 @@ pool() {
 		pool status >/dev/null 2>&1 || [ $? -ne 3 ] || verb=start
 	fi
 	if [ "$verb" = start ] || [ "$verb" = restart ]; then make_run_dir; fi
-	clean "$prefix/sbin/llmchat-pool" "$verb"
+	# A test may put a library of its own before those of the responders.
+	clean env ${STACK_PRELOAD:+LD_PRELOAD="$STACK_PRELOAD"} "$prefix/sbin/llmchat-pool" "$verb"
 }
 
 # ---- nginx ----

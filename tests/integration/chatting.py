@@ -80,10 +80,10 @@ def tokens(n, first=0):
     return "".join(f"tok{i} " for i in range(first, n))
 
 
-def write_agents(stack):
+def write_agents(stack, wanted):
     """The agents' file of a stack that has been initialised; returns its path."""
     agents = []
-    for name, (model, fields) in AGENTS.items():
+    for name, (model, fields) in wanted.items():
         agent = {"id": name, "name": f"Test: {name}", "provider": "custom", "model": model, "apiKey": "${TEST_PROVIDER_KEY}",
                  "endpoint": "${PROVIDER_SIM_URL}/chat/completions", "capabilities": ["text", "streaming"], **fields}
         agents.append({key: value for key, value in agent.items() if value is not None})
@@ -95,13 +95,18 @@ def write_agents(stack):
 
 def chat_settings(stack):
     # A limit that "too-huge" reaches soon, and "huge" does not.
-    return {"MAX_ANSWER_BYTES": 4_500_000, "CHAT_ANONYMOUS": "true", "AGENTS_CONFIG_PATH": write_agents(stack), "TEST_PROVIDER_KEY": PROVIDER_KEY}
+    return {"MAX_ANSWER_BYTES": 4_500_000, **settings_for(stack, AGENTS)}
 
 
-def new_stack(**env):
-    """A stack with our agents, not yet started."""
+def settings_for(stack, agents):
+    return {"CHAT_ANONYMOUS": "true", "AGENTS_CONFIG_PATH": write_agents(stack, agents), "TEST_PROVIDER_KEY": PROVIDER_KEY}
+
+
+def new_stack(agents=None, **env):
+    """A stack with our agents, or others, not yet started."""
     stack = Stack()
-    stack.env.update({name: str(value) for name, value in {**chat_settings(stack), **env}.items()})
+    settings = settings_for(stack, agents) if agents else chat_settings(stack)
+    stack.env.update({name: str(value) for name, value in {**settings, **env}.items()})
     return stack
 
 

@@ -75,7 +75,7 @@ class Response:
         return {name.strip(): value for name, value in pairs}
 
     def __repr__(self):
-        return f"<{self.status} {self.body[:300]!r}>"
+        return f"<{self.status} after {self.took:.3f} s: {self.body[:300]!r}>"
 
 
 class Stream:
