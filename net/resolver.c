@@ -13,14 +13,19 @@
 #include "base/loop.h"
 #include "base/mem.h"
 
-enum { KEEP_US = 30000000, KEEP_FAILURE_US = 1000000, DEFAULT_DEADLINE_US = 5000000, MAX_NAMES = 256, TICK_MS = 100 };
+/* An address is fresh for KEEP_US; after that it is still given out, while another look-up is under way, so that a slow name server
+ * holds up the first request to a name and no other. */
+enum { KEEP_US = 30000000, KEEP_STALE_US = 300000000, KEEP_FAILURE_US = 1000000, DEFAULT_DEADLINE_US = 5000000, MAX_NAMES = 256, TICK_MS = 100 };
+
+/* libuv lets name look-ups have half of its threads. */
+#define N_THREADS "8"
 
 /* What is known of one name. While a look-up is in flight `request` is set and waiters may hang here. */
 struct name {
 	struct list node; /* in resolver.names */
 	char host[RESOLVE_HOST_SIZE];
 	char addresses[RESOLVE_SIZE]; /* empty: the look-up failed */
-	uint64_t fresh_until_us;
+	uint64_t fresh_until_us, usable_until_us;
 	uv_getaddrinfo_t *request; /* owned by libuv while in flight */
 	struct resolver *resolver; /* NULL once the resolver is gone */
 	struct list waiters;
@@ -42,6 +47,7 @@ struct resolver *resolver_new(struct loop *loop)
 {
 	struct resolver *r = mem_alloc(sizeof(*r));
 
+	setenv("UV_THREADPOOL_SIZE", N_THREADS, 0);
 	r->loop = loop;
 	list_init(&r->names);
 	list_init(&r->answered);
@@ -117,6 +123,21 @@ static void take_addresses(struct name *n, const struct addrinfo *found)
 	}
 }
 
+static void take_answer(struct name *n, int status, const struct addrinfo *found)
+{
+	uint64_t now_us = clock_mono_us();
+
+	if (status == 0 || now_us >= n->usable_until_us)
+		take_addresses(n, status == 0 ? found : NULL);
+	if (status == 0 && n->addresses[0]) {
+		n->fresh_until_us = now_us + KEEP_US;
+		n->usable_until_us = now_us + KEEP_STALE_US;
+		return;
+	}
+	n->fresh_until_us = now_us + KEEP_FAILURE_US;
+	log_warn(NULL, "name_not_found", "host", n->host, "error", status ? uv_err_name(status) : "EAI_NONAME", "known_until_now", (bool)!!n->addresses[0]);
+}
+
 static void on_addresses(uv_getaddrinfo_t *request, int status, struct addrinfo *found)
 {
 	struct name *n = request->data;
@@ -129,11 +150,8 @@ static void on_addresses(uv_getaddrinfo_t *request, int status, struct addrinfo 
 		free(n);
 		return;
 	}
-	take_addresses(n, status == 0 ? found : NULL);
+	take_answer(n, status, found);
 	uv_freeaddrinfo(found);
-	n->fresh_until_us = clock_mono_us() + (n->addresses[0] ? KEEP_US : KEEP_FAILURE_US);
-	if (!n->addresses[0])
-		log_warn(NULL, "name_not_found", "host", n->host, "error", status ? uv_err_name(status) : "EAI_NONAME");
 	while ((node = list_pop(&n->waiters)))
 		answer_from(CONTAINER_OF(node, struct resolve, node), n);
 }
@@ -228,6 +246,16 @@ static void cancel(struct op *op)
 	list_remove(&CONTAINER_OF(op, struct resolve, op)->node);
 }
 
+/* Is there an answer to give at once? One that is no longer fresh is looked up again meanwhile. */
+static bool is_usable(struct name *n)
+{
+	uint64_t now_us = clock_mono_us();
+
+	if (now_us < n->fresh_until_us)
+		return true;
+	return n->addresses[0] && now_us < n->usable_until_us && (n->request || look_up(n));
+}
+
 void resolve_start(struct resolver *resolver, struct resolve *r, struct str host)
 {
 	char text[RESOLVE_HOST_SIZE];
@@ -251,7 +279,7 @@ void resolve_start(struct resolver *resolver, struct resolve *r, struct str host
 	n = find_name(resolver, text);
 	if (!n)
 		n = add_name(resolver, text);
-	if (n && !n->request && n->fresh_until_us > clock_mono_us()) {
+	if (n && is_usable(n)) {
 		answer_from(r, n);
 		return;
 	}

@@ -1,5 +1,6 @@
 /* Host names to numeric addresses, off the loop: getaddrinfo on libuv's worker threads, one look-up at a time per name
- * however many wait for it. Answers are kept for a while, failures for a second. */
+ * however many wait for it. Addresses are kept for half a minute, and given out for five more while they are looked up again; failures
+ * are kept for a second. */
 #pragma once
 #include "base/op.h"
 #include "base/list.h"
