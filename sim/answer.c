@@ -1,11 +1,16 @@
 /* One answer as text. */
 #include "sim/answer.h"
 
+#include <string.h>
 #include <time.h>
 
 #include "sim/ask.h"
 #include "sim/error.h"
 #include "sim/text.h"
+
+enum { LINE_PIECE_BYTES = 16 * 1024 };
+
+static const char garbage[] = "<html>upstream {connect";
 
 static int count_echo(const struct answer *answer)
 {
@@ -54,6 +59,8 @@ enum answer_coming answer_coming(const struct answer *answer)
 		return COMING_CUT;
 	if (answer->n_sent == script->error_after)
 		return COMING_ERROR;
+	if (answer->n_sent == script->line_after)
+		return COMING_LINE;
 	if (answer->n_sent == script->stall_after)
 		return COMING_STALL;
 	return answer->n_sent < answer->n_tokens ? COMING_TOKEN : COMING_END;
@@ -61,16 +68,17 @@ enum answer_coming answer_coming(const struct answer *answer)
 
 int answer_reach(const struct answer *answer)
 {
-	const int stops[] = {answer->script.cut_after, answer->script.error_after, answer->script.stall_after};
+	const struct script *script = &answer->script;
+	const int stops[] = {script->cut_after, script->error_after, script->line_after, script->stall_after};
 	int reach = answer->n_tokens;
 
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 4; i++)
 		if (stops[i] != SCRIPT_NEVER && stops[i] < reach)
 			reach = stops[i];
 	return reach;
 }
 
-/* Adds the index-th token of the text as the inside of a JSON string. Tokens must be asked for in order. */
+/* Adds the index-th token of the text. */
 static void add_text(struct answer *answer, struct buf *out, int index)
 {
 	const struct script *script = &answer->script;
@@ -89,6 +97,27 @@ static void add_text(struct answer *answer, struct buf *out, int index)
 	}
 }
 
+/* Adds the index-th token, reasoning first, as the inside of a JSON string. Tokens must be asked for in order. */
+static void add_inside(struct answer *answer, struct buf *out, int index)
+{
+	const struct script *script = &answer->script;
+
+	if (index == script->bad_utf8_after) /* a byte that is never used, a lead without its rest, half of a surrogate pair */
+		buf_puts(out, "\xff\xc3(\xed\xa0\x80");
+	if (index < script->n_reasoning)
+		text_add_reasoning(out, index, script->token_bytes);
+	else
+		add_text(answer, out, index - script->n_reasoning);
+}
+
+/* A frame that is no JSON, if its time has come. The answer goes on after it: a client that passes over it finds
+ * one that looks whole. */
+static void add_garbage(const struct answer *answer, struct buf *out)
+{
+	if (answer->n_sent == answer->script.garbage_after)
+		buf_printf(out, "data: %s\n\n", garbage);
+}
+
 static void add_opening(const struct answer *answer, struct buf *out)
 {
 	buf_puts(out, "data: ");
@@ -97,21 +126,19 @@ static void add_opening(const struct answer *answer, struct buf *out)
 
 void answer_add_token(struct answer *answer, struct buf *out)
 {
-	int index = answer->n_sent++;
+	int index;
 
+	add_garbage(answer, out);
+	index = answer->n_sent++;
 	if (index == 0) {
 		add_opening(answer, out);
 		buf_puts(out, "\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"},"
 			      "\"logprobs\":null,\"finish_reason\":null}]}\n\n");
 	}
 	add_opening(answer, out);
-	if (index < answer->script.n_reasoning) {
-		buf_puts(out, "\"choices\":[{\"index\":0,\"delta\":{\"reasoning_content\":\"");
-		text_add_reasoning(out, index, answer->script.token_bytes);
-	} else {
-		buf_puts(out, "\"choices\":[{\"index\":0,\"delta\":{\"content\":\"");
-		add_text(answer, out, index - answer->script.n_reasoning);
-	}
+	buf_printf(out, "\"choices\":[{\"index\":0,\"delta\":{\"%s\":\"",
+		   index < answer->script.n_reasoning ? "reasoning_content" : "content");
+	add_inside(answer, out, index);
 	buf_puts(out, "\"},\"logprobs\":null,\"finish_reason\":null}]}\n\n");
 }
 
@@ -130,6 +157,7 @@ static void add_usage(const struct answer *answer, struct buf *out)
 
 void answer_add_end(const struct answer *answer, struct buf *out)
 {
+	add_garbage(answer, out);
 	if (answer->script.no_end)
 		return;
 	add_opening(answer, out);
@@ -157,21 +185,41 @@ void answer_add_error(struct buf *out)
 	buf_puts(out, "\n\n");
 }
 
+bool answer_add_line(struct answer *answer, struct buf *out)
+{
+	if (!answer->line_bytes)
+		buf_puts(out, "data: ");
+	buf_reserve(out, LINE_PIECE_BYTES);
+	memset(out->data + out->len, 'x', LINE_PIECE_BYTES);
+	out->len += LINE_PIECE_BYTES;
+	answer->line_bytes += LINE_PIECE_BYTES;
+	return answer->line_bytes >= SCRIPT_LINE_BYTES;
+}
+
+void answer_add_page(struct buf *out)
+{
+	buf_puts(out, "<!DOCTYPE html>\n<html><head><title>Welcome</title></head><body><h1>It works!</h1></body></html>\n");
+}
+
 void answer_add_whole(struct answer *answer, struct buf *out)
 {
 	const struct script *script = &answer->script;
 
+	if (script->garbage_after != SCRIPT_NEVER && script->garbage_after <= answer->n_tokens) {
+		buf_puts(out, garbage);
+		return;
+	}
 	buf_add(out, answer->opening.data, answer->opening.len);
 	buf_puts(out, "\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",");
 	if (script->n_reasoning) {
 		buf_puts(out, "\"reasoning_content\":\"");
 		for (int i = 0; i < script->n_reasoning; i++)
-			text_add_reasoning(out, i, script->token_bytes);
+			add_inside(answer, out, i);
 		buf_puts(out, "\",");
 	}
 	buf_puts(out, "\"content\":\"");
-	for (int i = 0; i < answer->n_tokens - script->n_reasoning; i++)
-		add_text(answer, out, i);
+	for (int i = script->n_reasoning; i < answer->n_tokens; i++)
+		add_inside(answer, out, i);
 	buf_puts(out, "\",\"refusal\":null},\"logprobs\":null,\"finish_reason\":");
 	buf_puts_json(out, script->no_end ? NULL : finish_reason(answer));
 	buf_puts(out, "}]");

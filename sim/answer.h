@@ -10,7 +10,7 @@
 struct ask;
 
 /* What the script wants next. */
-enum answer_coming { COMING_TOKEN, COMING_END, COMING_STALL, COMING_CUT, COMING_ERROR };
+enum answer_coming { COMING_TOKEN, COMING_END, COMING_STALL, COMING_CUT, COMING_ERROR, COMING_LINE };
 
 struct answer {
 	struct script script;
@@ -19,6 +19,7 @@ struct answer {
 	size_t echo_at;
 	int n_tokens; /* reasoning and text together */
 	int n_sent;
+	int line_bytes; /* sent of the line that is too long */
 	int n_prompt_tokens;
 	struct buf opening; /* of each chunk, up to its choices; owned */
 };
@@ -41,7 +42,13 @@ void answer_add_end(const struct answer *answer, struct buf *out);
 /* Adds the frame of an error in mid-stream. */
 void answer_add_error(struct buf *out);
 
+/* Adds the next piece of a line that is far too long; only at COMING_LINE. Returns whether it was the last one. */
+bool answer_add_line(struct answer *answer, struct buf *out);
+
 /* Adds the whole answer as one JSON object, in place of all the above. */
 void answer_add_whole(struct answer *answer, struct buf *out);
+
+/* Adds the web page that a misconfigured gateway answers with. */
+void answer_add_page(struct buf *out);
 
 #endif

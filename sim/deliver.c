@@ -83,25 +83,25 @@ void deliver_part(struct play *play)
 		play_finish(play);
 }
 
-void deliver_json(struct play *play, int status, const char *extra, const struct buf *json)
+void deliver_whole(struct play *play, int status, const char *type, const char *extra, const struct buf *body)
 {
 	struct conn *conn = play->conn;
 	struct buf *out;
 
 	play->last_sent = true;
 	if (play->answer.script.byte_writes) {
-		deliver_head(play, status, "application/json", extra, -1);
+		deliver_head(play, status, type, extra, -1);
 		if (conn->closing)
 			return;
 		out = deliver_begin_part(play);
-		buf_add(out, json->data, json->len);
+		buf_add(out, body->data, body->len);
 		deliver_part(play);
 		return;
 	}
 	out = &conn->sim->scratch;
 	out->len = 0;
-	add_head(play, out, status, "application/json", extra, (long long)json->len);
-	buf_add(out, json->data, json->len);
+	add_head(play, out, status, type, extra, (long long)body->len);
+	buf_add(out, body->data, body->len);
 	conn_send(conn, out->data, out->len);
 	if (!conn->closing && !conn->n_writes)
 		play_finish(play);

@@ -15,6 +15,6 @@ struct buf *deliver_begin_part(struct play *play);
 void deliver_part(struct play *play);
 
 /* Sends head and body of an answer that is not a stream; play may be gone afterwards. */
-void deliver_json(struct play *play, int status, const char *extra, const struct buf *json);
+void deliver_whole(struct play *play, int status, const char *type, const char *extra, const struct buf *body);
 
 #endif

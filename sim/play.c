@@ -77,8 +77,18 @@ static void send_error(struct play *play, int status, const char *message, const
 	if (play->answer.script.retry_after_s >= 0 && play->answer.script.error_status)
 		snprintf(retry_after, sizeof(retry_after), "Retry-After: %d\r\n", play->answer.script.retry_after_s);
 	error_add(&json, status, message, param, code);
-	deliver_json(play, status, retry_after, &json);
+	deliver_whole(play, status, "application/json", retry_after, &json);
 	buf_fini(&json);
+}
+
+static void send_page(struct play *play)
+{
+	struct buf page = {0};
+
+	settle(play, &counters_of(play)->errors);
+	answer_add_page(&page);
+	deliver_whole(play, 200, "text/html; charset=utf-8", "", &page);
+	buf_fini(&page);
 }
 
 static void cut(struct play *play)
@@ -100,7 +110,7 @@ static void say_whole(struct play *play)
 	coming = answer_coming(answer);
 	if (coming == COMING_STALL)
 		return;
-	if (coming == COMING_ERROR) {
+	if (coming == COMING_ERROR || coming == COMING_LINE) {
 		send_error(play, 500, NULL, NULL, NULL);
 		return;
 	}
@@ -112,7 +122,7 @@ static void say_whole(struct play *play)
 		if (!conn->closing && !conn->n_writes)
 			cut(play);
 	} else {
-		deliver_json(play, 200, "", &json);
+		deliver_whole(play, 200, "application/json", "", &json);
 	}
 	buf_fini(&json);
 }
@@ -164,6 +174,21 @@ static void say_last(struct play *play, enum answer_coming coming)
 	deliver_part(play);
 }
 
+/* Says a piece of the line that is far too long; the next one follows when the socket has taken this one.
+ * Returns whether it was the last one; play may be gone then. */
+static bool say_line(struct play *play)
+{
+	struct buf *out = deliver_begin_part(play);
+	bool last = answer_add_line(&play->answer, out);
+
+	if (last) {
+		settle(play, &counters_of(play)->errors);
+		play->last_sent = play->close_after = true;
+	}
+	deliver_part(play);
+	return last;
+}
+
 /* Says what is due, and waits: for the time of the next token, the socket, or the client to go. */
 static void say_on(struct play *play)
 {
@@ -181,6 +206,11 @@ static void say_on(struct play *play)
 			cut(play);
 			return;
 		}
+		if (coming == COMING_LINE) {
+			if (say_line(play))
+				return;
+			continue;
+		}
 		if (coming != COMING_TOKEN) {
 			say_last(play, coming);
 			return;
@@ -193,6 +223,8 @@ void play_on_alarm(struct play *play)
 {
 	if (play->answer.script.error_status)
 		send_error(play, play->answer.script.error_status, NULL, NULL, NULL);
+	else if (play->answer.script.html)
+		send_page(play);
 	else if (play->stream)
 		say_on(play);
 	else
@@ -227,13 +259,13 @@ void play_start(struct conn *conn, const struct script *script, struct ask *ask)
 	int reach;
 
 	answer_init(&play->answer, script, ask, play->seq);
-	play->stream = ask->stream && !script->hang && !script->error_status;
+	play->stream = ask->stream && !script->hang && !script->error_status && !script->html;
 	reach = answer_reach(&play->answer);
-	if (script->error_status) {
+	if (script->hang && !script->error_status) {
+		return;
+	} else if (script->error_status || script->html) {
 		if (!script->first_given || !wait_for(play, 0))
 			play_on_alarm(play);
-	} else if (script->hang) {
-		return;
 	} else if (play->stream) {
 		deliver_head(play, 200, "text/event-stream; charset=utf-8", "Cache-Control: no-cache\r\n", -1);
 		say_on(play);

@@ -41,6 +41,9 @@ static const struct directive directives[] = {
     NUMBER("stall", 0, SCRIPT_MAX_TOKENS, stall_after),
     NUMBER("cut", 0, SCRIPT_MAX_TOKENS, cut_after),
     NUMBER("mid", 0, SCRIPT_MAX_TOKENS, error_after),
+    NUMBER("garbage", 0, SCRIPT_MAX_TOKENS, garbage_after),
+    NUMBER("badutf", 0, SCRIPT_MAX_TOKENS, bad_utf8_after),
+    NUMBER("bigline", 0, SCRIPT_MAX_TOKENS, line_after),
     WORD("noend", 1, no_end),
     WORD("nodone", 1, no_done),
     WORD("nousage", 1, no_usage),
@@ -48,6 +51,7 @@ static const struct directive directives[] = {
     WORD("nullchoices", 1, null_choices),
     WORD("nul", 1, nul),
     WORD("lenStop", 1, length_stop),
+    WORD("html", 1, html),
 };
 
 enum { N_DIRECTIVES = sizeof(directives) / sizeof(directives[0]) };
@@ -133,6 +137,9 @@ int script_parse(struct script *script, const char *name, char *why, size_t why_
 	    .stall_after = SCRIPT_NEVER,
 	    .cut_after = SCRIPT_NEVER,
 	    .error_after = SCRIPT_NEVER,
+	    .garbage_after = SCRIPT_NEVER,
+	    .bad_utf8_after = SCRIPT_NEVER,
+	    .line_after = SCRIPT_NEVER,
 	};
 	if (strlen(name) > SCRIPT_NAME_MAX_BYTES) {
 		snprintf(why, why_size, "the name is longer than %d bytes", SCRIPT_NAME_MAX_BYTES);

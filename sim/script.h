@@ -9,6 +9,7 @@ enum {
 	SCRIPT_NAME_MAX_BYTES = 200,
 	SCRIPT_MAX_TOKENS = 10 * 1000 * 1000,
 	SCRIPT_MAX_TOKEN_BYTES = 1024 * 1024,
+	SCRIPT_LINE_BYTES = 10 * 1024 * 1024,
 	SCRIPT_NEVER = -1,
 };
 
@@ -26,9 +27,12 @@ struct script {
 	int error_status;  /* 0, or the HTTP status to answer with */
 	int retry_after_s; /* SCRIPT_NEVER: no header */
 	int hang;          /* never answer */
-	int stall_after;   /* tokens, or SCRIPT_NEVER; likewise the next two */
+	int stall_after;   /* tokens, or SCRIPT_NEVER; likewise the next five */
 	int cut_after;
 	int error_after;
+	int garbage_after;  /* a frame that is no JSON */
+	int bad_utf8_after; /* the next token is no UTF-8 */
+	int line_after;     /* a line of SCRIPT_LINE_BYTES */
 	int no_end;   /* neither finish_reason nor [DONE] */
 	int no_done;  /* finish_reason, but no [DONE] */
 	int no_usage; /* not even when asked for */
@@ -36,6 +40,7 @@ struct script {
 	int null_choices; /* the usage chunk has "choices":null */
 	int nul;          /* one token contains \u0000 */
 	int length_stop;  /* finish_reason is "length" */
+	int html;         /* a web page instead of an answer */
 };
 
 /* Reads a model's name.

@@ -47,12 +47,15 @@ static void the_bare_name_stands_for_the_defaults(void **state)
 	assert_int_equal(script.cut_after, SCRIPT_NEVER);
 	assert_int_equal(script.error_after, SCRIPT_NEVER);
 	assert_false(script.hang || script.no_end || script.no_done || script.no_usage || script.byte_writes);
-	assert_false(script.null_choices || script.nul || script.length_stop);
+	assert_int_equal(script.garbage_after, SCRIPT_NEVER);
+	assert_int_equal(script.bad_utf8_after, SCRIPT_NEVER);
+	assert_int_equal(script.line_after, SCRIPT_NEVER);
+	assert_false(script.null_choices || script.nul || script.length_stop || script.html);
 }
 
 static void reads_every_directive_with_a_number(void **state)
 {
-	struct script script = read_script("sim-n7-d8-first9-size10-stall11-cut12-mid13-reason14-err429-ra15");
+	struct script script = read_script("sim-n7-d8-first9-size10-stall11-cut12-mid13-reason14-err429-ra15-garbage16-badutf17-bigline18");
 
 	(void)state;
 	assert_int_equal(script.n_tokens, 7);
@@ -66,15 +69,18 @@ static void reads_every_directive_with_a_number(void **state)
 	assert_int_equal(script.n_reasoning, 14);
 	assert_int_equal(script.error_status, 429);
 	assert_int_equal(script.retry_after_s, 15);
+	assert_int_equal(script.garbage_after, 16);
+	assert_int_equal(script.bad_utf8_after, 17);
+	assert_int_equal(script.line_after, 18);
 }
 
 static void reads_every_directive_without_a_number(void **state)
 {
-	struct script script = read_script("sim-bytes-hang-noend-nodone-nousage-nullchoices-nul-lenStop");
+	struct script script = read_script("sim-bytes-hang-noend-nodone-nousage-nullchoices-nul-lenStop-html");
 
 	(void)state;
 	assert_true(script.byte_writes && script.hang && script.no_end && script.no_done);
-	assert_true(script.no_usage && script.null_choices && script.nul && script.length_stop);
+	assert_true(script.no_usage && script.null_choices && script.nul && script.length_stop && script.html);
 }
 
 static void reads_every_kind_of_text(void **state)
@@ -105,7 +111,7 @@ static void the_first_token_waits_as_long_as_the_others_unless_told(void **state
 
 static void zero_is_a_number(void **state)
 {
-	struct script script = read_script("sim-n0-d0-stall0-cut0-mid0");
+	struct script script = read_script("sim-n0-d0-stall0-cut0-mid0-garbage0-badutf0-bigline0");
 
 	(void)state;
 	assert_int_equal(script.n_tokens, 0);
@@ -113,6 +119,9 @@ static void zero_is_a_number(void **state)
 	assert_int_equal(script.stall_after, 0);
 	assert_int_equal(script.cut_after, 0);
 	assert_int_equal(script.error_after, 0);
+	assert_int_equal(script.garbage_after, 0);
+	assert_int_equal(script.bad_utf8_after, 0);
+	assert_int_equal(script.line_after, 0);
 }
 
 static void refuses_a_name_that_is_not_ours(void **state)
@@ -133,6 +142,8 @@ static void refuses_a_directive_it_does_not_know(void **state)
 	assert_refused("sim-lenstop", "'lenstop'");
 	assert_refused("sim-zh3", "'zh3'");
 	assert_refused("sim-nulx", "'nulx'");
+	assert_refused("sim-badutf8x", "'badutf8x'");
+	assert_refused("sim-html5", "'html5'");
 }
 
 static void refuses_an_empty_directive(void **state)
@@ -149,6 +160,9 @@ static void refuses_a_number_that_is_missing_or_not_whole(void **state)
 	assert_refused("sim-n", "'n'");
 	assert_refused("sim-d5x", "'d5x'");
 	assert_refused("sim-d1.5", "'d1.5'");
+	assert_refused("sim-garbage", "'garbage'");
+	assert_refused("sim-badutf", "'badutf'");
+	assert_refused("sim-bigline", "'bigline'");
 }
 
 static void refuses_a_number_out_of_range(void **state)
