@@ -103,9 +103,13 @@ static enum provider_result take_event(struct str event, struct str data, struct
 
 	if (str_eq(str_trim(data), STR("[DONE]")))
 		return PROVIDER_ENDED;
-	if (json_parse(data, &JSON_CAPS_PROVIDER, &chunk, &why) != 0)
+	if (str_eq(event, STR("error")))
 		return PROVIDER_FAILED;
-	if (json_get(chunk, "error") || json_kind(chunk) != JSON_OBJECT || str_eq(event, STR("error")))
+	if (json_parse(data, &JSON_CAPS_PROVIDER, &chunk, &why) != 0)
+		return PROVIDER_GARBLED;
+	if (json_kind(chunk) != JSON_OBJECT)
+		result = PROVIDER_GARBLED;
+	else if (json_get(chunk, "error"))
 		result = PROVIDER_FAILED;
 	else
 		emit_chunk(sink, chunk);

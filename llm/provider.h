@@ -57,7 +57,8 @@ struct llm_sink {
 enum provider_result {
 	PROVIDER_MORE,  /* go on */
 	PROVIDER_ENDED, /* the end mark: the answer is whole */
-	PROVIDER_FAILED /* an error frame, or nothing we understand */
+	PROVIDER_FAILED, /* an error frame */
+	PROVIDER_GARBLED /* no JSON in UTF-8, or nothing we understand */
 };
 
 struct provider {

@@ -152,8 +152,8 @@ static bool on_sse_event(void *arg, struct str event, struct str data)
 	result = s->provider->on_event(event, data, (struct llm_sink){emit, s});
 	if (s->state == LLM_OVER || defer_waiting(&s->end))
 		return false;
-	if (result == PROVIDER_FAILED) {
-		end(s, -ERR_UPSTREAM, "error_frame");
+	if (result == PROVIDER_FAILED || result == PROVIDER_GARBLED) {
+		end(s, -ERR_UPSTREAM, result == PROVIDER_FAILED ? "error_frame" : "bad_event");
 		return false;
 	}
 	if (result == PROVIDER_ENDED) {

@@ -252,8 +252,8 @@ static void knows_the_end_mark(void **state)
 	(void)state;
 	CHECK("[DONE]", PROVIDER_ENDED, "");
 	CHECK(" [DONE] ", PROVIDER_ENDED, "");
-	CHECK("[DONE", PROVIDER_FAILED, "");
-	CHECK("DONE", PROVIDER_FAILED, "");
+	CHECK("[DONE", PROVIDER_GARBLED, "");
+	CHECK("DONE", PROVIDER_GARBLED, "");
 }
 
 static void fails_on_an_error_frame(void **state)
@@ -264,21 +264,25 @@ static void fails_on_an_error_frame(void **state)
 	CHECK("{\"error\":{\"message\":\"no\"},\"choices\":[{\"delta\":{\"content\":\"x\"}}]}", PROVIDER_FAILED, "");
 	CHECK("{\"error\":null,\"choices\":[{\"delta\":{\"content\":\"x\"}}]}", PROVIDER_MORE, "t:x;");
 	check(STR("error"), STR("{\"message\":\"no\"}"), PROVIDER_FAILED, STR(""));
+	check(STR("error"), STR("overloaded"), PROVIDER_FAILED, STR(""));
 }
 
 static void fails_on_what_is_not_json(void **state)
 {
 	(void)state;
-	CHECK("", PROVIDER_FAILED, "");
-	CHECK("hello", PROVIDER_FAILED, "");
-	CHECK("{\"choices\":[{\"delta\":{\"content\":\"x\"}}]", PROVIDER_FAILED, "");
-	CHECK("{\"choices\":[{\"delta\":{\"content\":\"x\"}}]}}", PROVIDER_FAILED, "");
-	CHECK("{\"choices\":[{\"delta\":{\"content\":\"\xFF\"}}]}", PROVIDER_FAILED, "");
-	CHECK("{\"choices\":[{\"delta\":{\"content\":\"\xED\xA0\x80\"}}]}", PROVIDER_FAILED, "");
-	CHECK("[]", PROVIDER_FAILED, "");
-	CHECK("7", PROVIDER_FAILED, "");
-	CHECK("null", PROVIDER_FAILED, "");
-	CHECK("\"text\"", PROVIDER_FAILED, "");
+	CHECK("", PROVIDER_GARBLED, "");
+	CHECK("hello", PROVIDER_GARBLED, "");
+	CHECK("{\"choices\":[{\"delta\":{\"content\":\"x\"}}]", PROVIDER_GARBLED, "");
+	CHECK("{\"choices\":[{\"delta\":{\"content\":\"x\"}}]}}", PROVIDER_GARBLED, "");
+	CHECK("{\"choices\":[{\"delta\":{\"content\":\"\xFF\"}}]}", PROVIDER_GARBLED, "");
+	CHECK("{\"choices\":[{\"delta\":{\"content\":\"\xED\xA0\x80\"}}]}", PROVIDER_GARBLED, "");
+	CHECK("[]", PROVIDER_GARBLED, "");
+	CHECK("7", PROVIDER_GARBLED, "");
+	CHECK("null", PROVIDER_GARBLED, "");
+	CHECK("\"text\"", PROVIDER_GARBLED, "");
+	CHECK("<html>", PROVIDER_GARBLED, "");
+	CHECK("{\"choices\":[{\"delta\":{\"content\":\"\xC3(\"}}]}", PROVIDER_GARBLED, "");
+	CHECK("{\"\xC3\":\"x\"}", PROVIDER_GARBLED, "");
 }
 
 static void survives_members_of_the_wrong_type(void **state)
@@ -304,6 +308,16 @@ static void keeps_what_follows_an_escaped_nul(void **state)
 	(void)state;
 	check(STR(""), STR("{\"choices\":[{\"delta\":{\"content\":\"a\\u0000b\"}}]}"), PROVIDER_MORE,
 	      (struct str){expected, sizeof(expected) - 1});
+}
+
+/* JSON may escape half of a surrogate pair (RFC 8259, 8.2), UTF-8 has no such thing. */
+static void replaces_an_escaped_half_of_a_pair(void **state)
+{
+	(void)state;
+	CHECK("{\"choices\":[{\"delta\":{\"content\":\"a\\ud83dz\"}}]}", PROVIDER_MORE, "t:a\xEF\xBF\xBDz;");
+	CHECK("{\"choices\":[{\"delta\":{\"content\":\"a\\ude00z\"}}]}", PROVIDER_MORE, "t:a\xEF\xBF\xBDz;");
+	CHECK("{\"choices\":[{\"delta\":{\"content\":\"a\\ud83d\"}}]}", PROVIDER_MORE, "t:a\xEF\xBF\xBD;");
+	CHECK("{\"choices\":[{\"delta\":{\"content\":\"\\ud83d\\ud83d\\ude00\"}}]}", PROVIDER_MORE, "t:\xEF\xBF\xBD\xF0\x9F\x98\x80;");
 }
 
 static void finds_providers_by_name(void **state)
@@ -336,6 +350,7 @@ int main(void)
 		cmocka_unit_test(fails_on_what_is_not_json),
 		cmocka_unit_test(survives_members_of_the_wrong_type),
 		cmocka_unit_test(keeps_what_follows_an_escaped_nul),
+		cmocka_unit_test(replaces_an_escaped_half_of_a_pair),
 		cmocka_unit_test(finds_providers_by_name),
 	};
 

@@ -389,11 +389,14 @@ static void refuses_an_answer_that_is_no_event_stream(void **state)
 
 static void fails_on_an_error_frame_and_on_rubbish(void **state)
 {
-	static const struct str samples[] = {
-		CONST_STR("data: {\"error\":{\"message\":\"overloaded\"}}\n\n" TEXT("y") DONE),
-		CONST_STR("event: error\ndata: {\"message\":\"overloaded\"}\n\n" TEXT("y") DONE),
-		CONST_STR("data: <html>\n\n" TEXT("y") DONE),
-		CONST_STR("data: {\"choices\":[{\"delta\":{\"content\":\"\xFF\"}}]}\n\n" TEXT("y") DONE),
+	static const struct {
+		struct str bytes;
+		const char *reason;
+	} samples[] = {
+		{CONST_STR("data: {\"error\":{\"message\":\"overloaded\"}}\n\n" TEXT("y") DONE), "error_frame"},
+		{CONST_STR("event: error\ndata: {\"message\":\"overloaded\"}\n\n" TEXT("y") DONE), "error_frame"},
+		{CONST_STR("data: <html>\n\n" TEXT("y") DONE), "bad_event"},
+		{CONST_STR("data: {\"choices\":[{\"delta\":{\"content\":\"\xFF\"}}]}\n\n" TEXT("y") DONE), "bad_event"},
 	};
 	struct world *w = *state;
 	struct caller c = {.n_done = 0};
@@ -402,8 +405,8 @@ static void fails_on_an_error_frame_and_on_rubbish(void **state)
 		start_and_accept(w, &c);
 		peer_send(&w->peer, STR(CHUNKED));
 		send_chunk(w, STR(TEXT("x")));
-		send_chunk(w, samples[i]);
-		wait_done(w, &c, -ERR_UPSTREAM, "error_frame");
+		send_chunk(w, samples[i].bytes);
+		wait_done(w, &c, -ERR_UPSTREAM, samples[i].reason);
 		assert_text(buf_str(&c.text), "x"); /* what came before is kept, what follows does not count */
 		TURN_UNTIL(w->loop, peer_is_closed(&w->peer));
 	}
