@@ -4,10 +4,13 @@ An agent's model is a script (sim/README.md); the agents get short timeouts, so 
 """
 
 import asyncio
+import functools
 import http.cookies
 import itertools
 import json
 import os
+import select
+import socket
 import threading
 import time
 import uuid
@@ -55,7 +58,9 @@ AGENTS = {
     "err429": ("sim-err429", {}),
     "err429-ra7": ("sim-err429-ra7", {}),
     "err500": ("sim-err500", {}),
+    "err502": ("sim-err502", {}),
     "err503-ra3": ("sim-err503-ra3", {}),
+    "err504": ("sim-err504", {}),
     "err529": ("sim-err529", {}),
     "hang": ("sim-hang", {"timeouts": {"headersMs": 600}}),
     "hang-longer": ("sim-hang", {"timeouts": {"headersMs": 4000}}),
@@ -68,11 +73,37 @@ AGENTS = {
     "nodone": ("sim-n5-d5-nodone", {}),
     "mid": ("sim-n20-d5-mid5", {}),
     "mid0": ("sim-n20-d5-mid0", {}),
+    "garbage": ("sim-n20-d5-garbage5", {}),
+    "garbage0": ("sim-n20-d5-garbage0", {}),
+    "bad-utf8": ("sim-n20-d5-badutf5", {}),
+    "bad-utf8-0": ("sim-n20-d5-badutf0", {}),
+    "big-line": ("sim-n20-d5-bigline5", {}),
+    "big-line0": ("sim-n20-d5-bigline0", {}),
+    "html": ("sim-html", {}),
     "nul": ("sim-n5-d0-nul", {}),
     "unknown-model": ("sim-nonsense", {}),
     "refused": ("sim", {"endpoint": "http://127.0.0.1:1/v1/chat/completions"}),
     "no-host": ("sim", {"endpoint": "http://no-such-host.invalid/v1/chat/completions"}),
+    "full": ("sim", {"endpoint": "http://127.0.0.1:${TEST_FULL_PORT}/v1/chat/completions", "timeouts": {"connectMs": 600}}),
 }
+
+
+@functools.cache
+def full_port():
+    """A port where nobody ever accepts, and whose queue is full: the kernel leaves further callers without an answer."""
+    listening = socket.socket()
+    listening.bind(("127.0.0.1", 0))
+    listening.listen(0)
+    callers = [listening]
+    hanging = False
+    while not hanging:
+        caller = socket.socket()
+        caller.setblocking(False)
+        caller.connect_ex(listening.getsockname())
+        callers.append(caller)
+        hanging = not select.select([], [caller], [], 0.3)[1]
+    full_port.kept = callers  # open for as long as we run
+    return listening.getsockname()[1]
 
 
 def tokens(n, first=0):
@@ -80,10 +111,10 @@ def tokens(n, first=0):
     return "".join(f"tok{i} " for i in range(first, n))
 
 
-def write_agents(stack, wanted):
-    """The agents' file of a stack that has been initialised; returns its path."""
+def write_agents(stack, described=None):
+    """The agents' file of a stack that has been initialised; returns its path. described: as AGENTS, which is the default."""
     agents = []
-    for name, (model, fields) in wanted.items():
+    for name, (model, fields) in (described or AGENTS).items():
         agent = {"id": name, "name": f"Test: {name}", "provider": "custom", "model": model, "apiKey": "${TEST_PROVIDER_KEY}",
                  "endpoint": "${PROVIDER_SIM_URL}/chat/completions", "capabilities": ["text", "streaming"], **fields}
         agents.append({key: value for key, value in agent.items() if value is not None})
@@ -93,20 +124,16 @@ def write_agents(stack, wanted):
     return path
 
 
-def chat_settings(stack):
+def chat_settings(stack, agents=None):
     # A limit that "too-huge" reaches soon, and "huge" does not.
-    return {"MAX_ANSWER_BYTES": 4_500_000, **settings_for(stack, AGENTS)}
-
-
-def settings_for(stack, agents):
-    return {"CHAT_ANONYMOUS": "true", "AGENTS_CONFIG_PATH": write_agents(stack, agents), "TEST_PROVIDER_KEY": PROVIDER_KEY}
+    return {"MAX_ANSWER_BYTES": 4_500_000, "CHAT_ANONYMOUS": "true", "AGENTS_CONFIG_PATH": write_agents(stack, agents),
+            "TEST_PROVIDER_KEY": PROVIDER_KEY, "TEST_FULL_PORT": full_port()}
 
 
 def new_stack(agents=None, **env):
     """A stack with our agents, or others, not yet started."""
     stack = Stack()
-    settings = settings_for(stack, agents) if agents else chat_settings(stack)
-    stack.env.update({name: str(value) for name, value in {**settings, **env}.items()})
+    stack.env.update({name: str(value) for name, value in {**chat_settings(stack, agents), **env}.items()})
     return stack
 
 

@@ -16,7 +16,7 @@ import threading
 import time
 
 from fastcgi_peer import Peer, begin, http_params, pairs, record, PARAMS, STDIN
-from stack import ROOT, wait_for
+from stack import ROOT, as_owner, wait_for
 
 GAP_MS = 100
 N_HEALTHY = 200
@@ -158,13 +158,6 @@ def sockets_of(stack):
     """The responders' own sockets."""
     run_dir = pathlib.Path(stack.setting("RUN_DIR"))
     return [run_dir / f"{slot}.sock" for slot in stack.responders()]
-
-
-def as_owner(pid, *command):
-    """What a command says that is run by the user of a process: only that one may look at it and change its limits."""
-    owner = os.stat(f"/proc/{pid}")
-    who = {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []} if os.getuid() != owner.st_uid else {}
-    return subprocess.run(command, check=True, capture_output=True, text=True, cwd="/", timeout=10, **who).stdout
 
 
 def limit_descriptors(pid, soft):

@@ -15,7 +15,7 @@ LOAD = os.environ.get("STACK_LOAD", str(ROOT / "build" / "sanitize" / "bench" / 
 @pytest.fixture(scope="module")
 def own_stack():
     # A second to wait for PostgreSQL: the faults must be over before the streams are.
-    stack = new_stack(AGENTS, DB_CONNECTION_TIMEOUT=1000, DB_STATEMENT_TIMEOUT=1000)
+    stack = new_stack(AGENTS, MAX_ANSWER_BYTES=8 << 20, DB_CONNECTION_TIMEOUT=1000, DB_STATEMENT_TIMEOUT=1000)
     stack.start()
     stack.wait_until_ready()
     yield stack

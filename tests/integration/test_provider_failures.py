@@ -1,10 +1,13 @@
 """Providers that fail, in every way a real one does: the client learns it, the row says it, others go on."""
 
+import pathlib
+import re
 import time
 
 import pytest
 
 from chatting import Crowd, Visitor, chat, check_error, check_healthy, crowd_of, ended_row, tokens  # noqa: F401
+from stack import as_owner, wait_for
 
 
 @pytest.fixture
@@ -19,7 +22,8 @@ BEFORE = {
     "err408": (504, "UPSTREAM_TIMEOUT"), "err429": (429, "UPSTREAM_RATE_LIMITED"), "err503-ra3": (502, "UPSTREAM_ERROR"),
     "hang": (504, "UPSTREAM_TIMEOUT"), "silent": (504, "UPSTREAM_TIMEOUT"), "refused": (502, "UPSTREAM_ERROR"),
     "no-host": (502, "UPSTREAM_ERROR"), "unknown-model": (502, "UPSTREAM_ERROR"), "cut0": (502, "UPSTREAM_ERROR"),
-    "mid0": (502, "UPSTREAM_ERROR"),
+    "mid0": (502, "UPSTREAM_ERROR"), "err502": (502, "UPSTREAM_ERROR"), "err504": (504, "UPSTREAM_TIMEOUT"), "full": (504, "UPSTREAM_TIMEOUT"),
+    "html": (502, "UPSTREAM_ERROR"), "garbage0": (502, "UPSTREAM_ERROR"), "bad-utf8-0": (502, "UPSTREAM_ERROR"), "big-line0": (502, "UPSTREAM_ERROR"),
 }
 
 
@@ -45,7 +49,7 @@ def test_the_providers_retry_after_is_passed_on(visitor):
         assert stream.status == 429 and stream.header("Retry-After") == "7"
 
 
-@pytest.mark.parametrize("agent", ["hang", "silent"])
+@pytest.mark.parametrize("agent", ["hang", "silent", "full"])
 def test_the_agents_own_timeout_counts(visitor, agent):
     started = time.monotonic()
     visitor.ask(agent)
@@ -55,6 +59,7 @@ def test_the_agents_own_timeout_counts(visitor, agent):
 # agent: (tokens that came, code)
 MIDWAY = {
     "stall": (5, "UPSTREAM_TIMEOUT"), "cut": (5, "UPSTREAM_ERROR"), "mid": (5, "UPSTREAM_ERROR"), "noend": (5, "UPSTREAM_ERROR"),
+    "garbage": (5, "UPSTREAM_ERROR"), "bad-utf8": (5, "UPSTREAM_ERROR"), "big-line": (5, "UPSTREAM_ERROR"),
 }
 
 
@@ -78,6 +83,45 @@ def test_a_plain_call_never_gets_half_an_answer(chat, visitor, agent):  # noqa: 
     check_error(visitor.ask(agent), 504 if code == "UPSTREAM_TIMEOUT" else 502, code)
     row = ended_row(chat, visitor.asked)
     assert (row["status"], row["error_code"], row["content"]) == ("interrupted", code, tokens(n))
+
+
+REASONS = {
+    "html": "content_type", "garbage": "bad_event", "bad-utf8": "bad_event", "big-line": "event_too_large", "mid": "error_frame", "cut": "cut",
+    "noend": "no_end_mark", "err500": "http_status", "refused": "no_answer", "full": "no_answer", "hang": "headers_timeout",
+    "silent": "first_token_timeout", "stall": "idle_timeout", "endless": "total_timeout",
+}
+
+
+@pytest.mark.parametrize("agent", REASONS)
+def test_the_log_says_how_it_failed(chat, visitor, agent):  # noqa: F811
+    visitor.ask(agent)
+    row = ended_row(chat, visitor.asked)
+    assert [line["reason"] for line in chat.logs("turn_ended") if line["message"] == row["id"]] == [REASONS[agent]]
+
+
+@pytest.fixture
+def peaks(chat):  # noqa: F811
+    """Tells how many bytes each responder's peak of memory has grown by since the test began."""
+    def look(pid):
+        status = pathlib.Path(f"/proc/{pid}/status").read_text()
+        return {name: int(value.split()[0]) * 1024 for name, value in re.findall(r"(VmHWM|VmRSS):\s*(\d+)", status)}
+
+    pids = list(chat.responders().values())
+    for pid in pids:
+        as_owner(pid, "sh", "-c", f"echo 5 >/proc/{pid}/clear_refs")  # forgets the peak so far
+    before = {pid: look(pid)["VmRSS"] for pid in pids}
+    return lambda: [look(pid)["VmHWM"] - before[pid] for pid in pids]
+
+
+def test_a_line_without_end_is_not_gathered_and_its_connection_is_closed(chat, peaks):  # noqa: F811
+    chat.reset_stats()
+    with Crowd(chat, crowd_of(8, "big-line")) as crowd:
+        for answer in crowd.join():
+            assert (answer.text, answer.reason) == (tokens(5), "error") and answer.one("error")["code"] == "UPSTREAM_ERROR"
+    stats = wait_for(lambda: (lambda now: now if now["open"] == 0 else None)(chat.stats()), 5, "the ends of the calls")
+    assert stats["closed_by_client"] == 8, stats
+    # Eight lines are 80 MiB, and a growing buffer leaves its smaller selves behind.
+    assert max(peaks()) < 32 * 1024 * 1024, peaks()
 
 
 def test_a_stream_has_a_total_time(chat, visitor):  # noqa: F811
