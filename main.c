@@ -21,6 +21,7 @@
 #include "handlers/app.h"
 #include "handlers/request.h"
 #include "handlers/router.h"
+#include "net/ca_file.h"
 #include "net/http.h"
 #include "net/resolver.h"
 
@@ -137,6 +138,8 @@ static int start_parts(struct responder *me, char *why, size_t why_size)
 	me->loop = loop_new();
 	me->resolver = resolver_new(me->loop);
 	me->http = http_new(me->loop, me->resolver);
+	if (*conf->provider_ca_file)
+		http_trust(me->http, conf->provider_ca_file);
 	me->pool = pool_new(me->loop, me->resolver, conf, (int)slot,
 			    (size_t)conf_share(conf->db_max_connections - DB_KEPT_ASIDE, conf->responders, slot),
 			    (size_t)conf_share(conf->db_min_connections, conf->responders, slot));
@@ -224,6 +227,16 @@ static int run(struct responder *me, int slot)
 	return result;
 }
 
+/* Reads the configuration and looks at the files it names. Returns 0, or -1 with a sentence. */
+static int load_conf(struct conf *conf, const char *env_file, char *why, size_t why_size)
+{
+	if (conf_load(conf, env_file && *env_file ? env_file : NULL, why, why_size) != 0)
+		return -1;
+	if (*conf->provider_ca_file)
+		return ca_file_check("PROVIDER_CA_FILE", conf->provider_ca_file, why, why_size);
+	return 0;
+}
+
 static void print_usage(FILE *out)
 {
 	fputs("llmchat-responder " PACKAGE_VERSION ": one FastCGI responder of LLMChat; llmchat-pool starts as many as are wanted.\n"
@@ -274,7 +287,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	crypto_init();
-	if (conf_load(&me.conf, env_file && *env_file ? env_file : NULL, why, sizeof(why)) != 0) {
+	if (load_conf(&me.conf, env_file, why, sizeof(why)) != 0) {
 		fprintf(stderr, "%s\n", why);
 		conf_fini(&me.conf);
 		return EXIT_FAILURE;

@@ -56,6 +56,7 @@
 	X(TEXT,   secrets_key,             "SECRETS_KEY",                       "",            0,    512,           SECRET, "seals stored provider keys; at least 32 bytes")                               \
 	X(BOOL,   chat_anonymous,          "CHAT_ANONYMOUS",                    "false",       0,    0,             PLAIN,  "people may chat without login; a signed cookie owns their sessions")          \
 	X(TEXT,   agents_config_path,      "AGENTS_CONFIG_PATH",                "config/agents.json", 1, 4096,     PLAIN,  "file whose agents are created if they do not exist yet")                      \
+	X(TEXT,   provider_ca_file,        "PROVIDER_CA_FILE",                  "",            0,    4096,          PLAIN,  "PEM file of the certificate authorities trusted for providers, in place of the system's; empty: the system's") \
 	X(TEXT,   run_dir,                 "RUN_DIR",                           "/run/llmchat", 1,   80,            PLAIN,  "sockets and locks that the responders of this host share")                    \
 	X(INT,    responders,              "RESPONDERS",                        "0",           0,    64,            PLAIN,  "size of the pool; 0: one for each core, at least two")                        \
 	X(TEXT,   node_name,               "NODE_NAME",                         "",            0,    128,           PLAIN,  "name of this host among those that share the database; empty: its host name") \

@@ -138,6 +138,11 @@ struct http *http_new(struct loop *loop, struct resolver *resolver)
 	return http;
 }
 
+void http_trust(struct http *http, const char *path)
+{
+	http->ca_file = path;
+}
+
 static void free_transfer(struct transfer *t)
 {
 	op_cancel(&t->resolve.op);
@@ -372,7 +377,7 @@ static void set_options(struct transfer *t, const struct http_post *post)
 	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	if (t->http->ca_file) {
 		curl_easy_setopt(easy, CURLOPT_CAINFO, t->http->ca_file);
-		curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+		curl_easy_setopt(easy, CURLOPT_CAPATH, NULL); /* else the system's directory would be trusted as well */
 	}
 	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)post->connect_ms);
 	curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)RECEIVE_BYTES);

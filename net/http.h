@@ -11,6 +11,9 @@ struct http;
 struct http *http_new(struct loop *loop, struct resolver *resolver);
 /* Ends whatever is still in flight without telling anybody. */
 void http_free(struct http *http);
+/* Trusts the certificate authorities of this PEM file for https, and none else: those of the system do not count any more.
+ * path is borrowed until http_free. */
+void http_trust(struct http *http, const char *path);
 /* Is url an absolute http or https address with a host? */
 bool http_url_valid(const char *url);
 
