@@ -457,6 +457,26 @@ static void finds_a_host_by_name_and_reports_one_without_address(void **state)
 	buf_fini(&c.body);
 }
 
+static void speaks_nothing_but_http(void **state)
+{
+	static const char *const schemes[] = {"ftp", "gopher", "telnet", "file", "ws"};
+	struct world *w = *state;
+	struct caller c = {.n_done = 0};
+	char url[80];
+
+	for (size_t i = 0; i < N_ELEMENTS(schemes); i++) {
+		snprintf(url, sizeof(url), "%s://127.0.0.1:%u/x", schemes[i], w->peer.port);
+		start_with(w, &c, url, 3000);
+		TURN_UNTIL(w->loop, c.n_done);
+		assert_int_equal(c.err, -ERR_UPSTREAM);
+		assert_int_equal(c.n_headers, 0);
+		assert_true(strlen(c.failure) > 3);
+	}
+	assert_false(peer_has_request(&w->peer));
+	assert_int_equal(w->peer.n_accepted, 0);
+	buf_fini(&c.body);
+}
+
 static void ignores_proxies_of_the_environment(void **state)
 {
 	struct world *w = *state;
@@ -678,6 +698,7 @@ int main(void)
 		T(reports_a_refused_connection),
 		T(gives_up_connecting_in_time),
 		T(finds_a_host_by_name_and_reports_one_without_address),
+		T(speaks_nothing_but_http),
 		T(ignores_proxies_of_the_environment),
 		T(cancels_at_every_moment),
 		T(may_be_cancelled_from_its_own_callbacks),
