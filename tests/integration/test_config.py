@@ -185,6 +185,8 @@ def test_a_value_out_of_range_is_refused_with_a_sentence(home, name):
     ("SENTRY_TRACES_SAMPLE_RATE=nan", ["SENTRY_TRACES_SAMPLE_RATE", "nan", "from 0 to 1"]),
     ("DRAIN_TIMEOUT=-5", ["DRAIN_TIMEOUT", "-5"]),
     ("RUN_DIR=/" + "x" * 100, ["RUN_DIR"]),
+    ("PROVIDER_CA_FILE=/nonexistent/ca.pem", ["PROVIDER_CA_FILE", "/nonexistent/ca.pem", "No such file"]),
+    ("PROVIDER_CA_FILE=/dev/null", ["PROVIDER_CA_FILE", "/dev/null", "PEM"]),
     ("just some words", ["line", "NAME=value"]),
     ('DB_NAME="open', ["line"]),
 ])
