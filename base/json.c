@@ -11,7 +11,7 @@
 enum { SLICE_BYTES = 64 * 1024 };
 
 const struct json_caps JSON_CAPS_USER = {.max_depth = 32, .max_nodes = 100000};
-const struct json_caps JSON_CAPS_PROVIDER = {.max_depth = 64, .max_nodes = 100000, .allow_nul = true};
+const struct json_caps JSON_CAPS_PROVIDER = {.max_depth = JSON_PROVIDER_DEPTH, .max_nodes = 100000, .allow_nul = true};
 
 static const struct json_object *object_of(const struct json *j)
 {
@@ -44,10 +44,10 @@ static size_t n_digits(struct str s)
 	return n;
 }
 
-/* Length of the number at the start of s, or 0 if RFC 8259 knows no such number; json-c would take 00, 1. and -.5. */
-static size_t number_len(struct str s)
+/* json-c itself would take 00, 1. and -.5. */
+size_t json_number_len(struct str s)
 {
-	struct str rest = str_skip(s, s.p[0] == '-');
+	struct str rest = str_skip(s, s.len > 0 && s.p[0] == '-');
 	size_t n = n_digits(rest);
 
 	if (n == 0 || (n > 1 && rest.p[0] == '0'))
@@ -110,7 +110,7 @@ static const char *check_caps(struct str text, const struct json_caps *caps)
 			return "The body is not valid JSON.";
 		default:
 			if (c == '-' || (c >= '0' && c <= '9')) {
-				size_t n = number_len(str_skip(text, i));
+				size_t n = json_number_len(str_skip(text, i));
 
 				if (n == 0)
 					return "The body is not valid JSON.";

@@ -9,6 +9,8 @@ struct json_caps {
 	bool allow_nul; /* accept the escape \u0000 (providers); users are refused, PostgreSQL has no NUL */
 };
 
+enum { JSON_PROVIDER_DEPTH = 64 }; /* JSON_CAPS_PROVIDER.max_depth */
+
 /* What users may send, and what we accept from providers. */
 extern const struct json_caps JSON_CAPS_USER, JSON_CAPS_PROVIDER;
 
@@ -29,6 +31,9 @@ MUST_CHECK int json_parser_step(struct json_parser *p, struct json **out, const 
 void json_parser_fini(struct json_parser *p);
 
 void json_free(struct json *j);
+
+/* Length of the number that s begins with; 0 if it is none by RFC 8259. */
+size_t json_number_len(struct str s);
 
 enum json_kind { JSON_NULL, JSON_BOOL, JSON_INT, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
 enum json_kind json_kind(const struct json *j); /* JSON_NULL for NULL */

@@ -9,6 +9,7 @@ libbase_a_SOURCES = \
 	base/crypto.c base/crypto.h \
 	base/err.c base/err.h \
 	base/json.c base/json_write.c base/json.h \
+	base/json_scan.c base/json_scan.h \
 	base/list.h \
 	base/log.c base/log.h \
 	base/loop.c base/loop.h \

@@ -1,6 +1,7 @@
 # Fuzzers, with --enable-fuzzing (clang). `make fuzz` runs each for a minute.
 if FUZZING
-noinst_PROGRAMS += tests/fuzz/fuzz_record tests/fuzz/fuzz_request tests/fuzz/fuzz_sse tests/fuzz/fuzz_json tests/fuzz/fuzz_conf
+noinst_PROGRAMS += tests/fuzz/fuzz_record tests/fuzz/fuzz_request tests/fuzz/fuzz_sse tests/fuzz/fuzz_json tests/fuzz/fuzz_json_scan \
+	tests/fuzz/fuzz_conf
 endif
 fuzz_ldflags = $(AM_LDFLAGS) -fsanitize=fuzzer
 
@@ -19,6 +20,10 @@ tests_fuzz_fuzz_sse_LDADD = libllm.a libnet.a libbase.a $(CURL_LIBS) $(JSON_LIBS
 tests_fuzz_fuzz_json_SOURCES = tests/fuzz/fuzz_json.c
 tests_fuzz_fuzz_json_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_json_LDADD = libbase.a $(JSON_LIBS) -lm
+
+tests_fuzz_fuzz_json_scan_SOURCES = tests/fuzz/fuzz_json_scan.c
+tests_fuzz_fuzz_json_scan_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_json_scan_LDADD = libbase.a $(JSON_LIBS) -lm
 
 tests_fuzz_fuzz_conf_SOURCES = tests/fuzz/fuzz_conf.c
 tests_fuzz_fuzz_conf_LDFLAGS = $(fuzz_ldflags)

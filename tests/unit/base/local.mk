@@ -7,6 +7,7 @@ check_PROGRAMS += \
 	tests/unit/base/test_crypto \
 	tests/unit/base/test_err \
 	tests/unit/base/test_json \
+	tests/unit/base/test_json_scan \
 	tests/unit/base/test_json_write \
 	tests/unit/base/test_log \
 	tests/unit/base/test_loop \
@@ -46,6 +47,10 @@ tests_unit_base_test_err_LDADD = $(base_test_libs)
 tests_unit_base_test_json_SOURCES = tests/unit/base/test_json.c tests/unit/support.h
 tests_unit_base_test_json_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_base_test_json_LDADD = $(base_test_libs)
+
+tests_unit_base_test_json_scan_SOURCES = tests/unit/base/test_json_scan.c tests/unit/support.h
+tests_unit_base_test_json_scan_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_base_test_json_scan_LDADD = $(base_test_libs)
 
 tests_unit_base_test_json_write_SOURCES = tests/unit/base/test_json_write.c tests/unit/support.h
 tests_unit_base_test_json_write_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
