@@ -51,7 +51,8 @@ static void release(struct llm_stream *s)
 	set_state(s, LLM_OVER);
 	op_cancel(&s->call.op);
 	timer_fini(&s->timer);
-	sse_fini(&s->sse);
+	if (!s->feeding)
+		sse_fini(&s->sse);
 	defer_cancel(&s->end);
 }
 
@@ -88,7 +89,8 @@ static bool has_ended(const struct llm_stream *s)
 
 static void on_timer(void *arg)
 {
-	static const char *const reasons[] = {[LLM_HEADERS] = "headers_timeout", [LLM_FIRST] = "first_token_timeout", [LLM_FLOWING] = "idle_timeout"};
+	static const char *const reasons[] = {
+		[LLM_HEADERS] = "headers_timeout", [LLM_FIRST] = "first_token_timeout", [LLM_FLOWING] = "idle_timeout"};
 	struct llm_stream *s = arg;
 	uint64_t now_us = clock_mono_us();
 
@@ -166,9 +168,15 @@ static bool on_sse_event(void *arg, struct str event, struct str data)
 static void on_body(struct http_call *call, struct str bytes)
 {
 	struct llm_stream *s = CONTAINER_OF(call, struct llm_stream, call);
+	int err;
 
 	s->last_bytes_us = clock_mono_us();
-	if (sse_feed(&s->sse, bytes) != 0)
+	s->feeding = true;
+	err = sse_feed(&s->sse, bytes);
+	s->feeding = false;
+	if (s->state == LLM_OVER) /* cancelled meanwhile */
+		sse_fini(&s->sse);
+	else if (err != 0)
 		end(s, -ERR_UPSTREAM, "event_too_large");
 }
 

@@ -27,6 +27,7 @@ struct llm_stream {
 	struct defer end;
 	uint64_t began_us, last_bytes_us, ending_us;
 	bool finished; /* a finish reason came */
+	bool feeding;  /* sse_feed is on the stack: what it reads from stays, whatever on_event does */
 };
 
 /* Set s->op.done and s->on_event on an all-zero stream first. */
