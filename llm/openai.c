@@ -1,6 +1,8 @@
 /* OpenAI's chat completions, and all that imitate them. */
-#include "base/json.h"
+#include "base/json_scan.h"
 #include "llm/provider.h"
+
+enum { KEEP_BYTES = 64 * 1024 };
 
 static void put_message(struct json_writer *w, const struct llm_message *m)
 {
@@ -55,66 +57,102 @@ static void make_request(const struct llm_request *in, struct arena *arena, stru
 	put_body(in, &out->body);
 }
 
+/* What of a chunk matters. */
+enum {
+	CHUNK,
+	ERROR,
+	REASONING_CONTENT,
+	REASONING,
+	CONTENT,
+	TOOL_CALLS,
+	FINISH_REASON,
+	USAGE,
+	PROMPT_TOKENS,
+	COMPLETION_TOKENS,
+	TOTAL_TOKENS
+};
+
+static const char *const paths[] = {
+	[CHUNK] = "",
+	[ERROR] = ".error",
+	[REASONING_CONTENT] = ".choices[0].delta.reasoning_content",
+	[REASONING] = ".choices[0].delta.reasoning",
+	[CONTENT] = ".choices[0].delta.content",
+	[TOOL_CALLS] = ".choices[0].delta.tool_calls",
+	[FINISH_REASON] = ".choices[0].finish_reason",
+	[USAGE] = ".usage",
+	[PROMPT_TOKENS] = ".usage.prompt_tokens",
+	[COMPLETION_TOKENS] = ".usage.completion_tokens",
+	[TOTAL_TOKENS] = ".usage.total_tokens",
+};
+
 static void emit_text(struct llm_sink sink, enum llm_event_type type, struct str text)
 {
 	if (text.len)
 		sink.emit(sink.arg, &(struct llm_event){.type = type, .text = text});
 }
 
-/* What a provider says of tokens, within reason. */
-static int64_t token_count(const struct json *usage, const char *key, int64_t otherwise)
+static void emit_found(struct llm_sink sink, enum llm_event_type type, const struct json_found *f)
 {
-	int64_t n = json_as_int(json_get(usage, key), otherwise);
+	static struct buf scratch; /* shared: it is used during the call only */
+
+	emit_text(sink, type, json_found_str(f, &scratch));
+	if (scratch.size > KEEP_BYTES)
+		buf_fini(&scratch);
+}
+
+/* Rare enough for json-c, which writes it on one line without blanks, as events need it. */
+static void emit_tools(struct llm_sink sink, const struct json_found *f)
+{
+	struct json *tools;
+	const char *why;
+
+	if (f->kind != JSON_ARRAY || json_parse(f->raw, &JSON_CAPS_PROVIDER, &tools, &why) != 0)
+		return;
+	if (json_len(tools))
+		emit_text(sink, LLM_TOOL, json_text(tools));
+	json_free(tools);
+}
+
+/* What a provider says of tokens, within reason. */
+static int64_t token_count(const struct json_found *f, int64_t otherwise)
+{
+	int64_t n = json_found_int(f, otherwise);
 
 	return n < 0 ? 0 : n > INT32_MAX ? INT32_MAX : n;
 }
 
-static void emit_usage(struct llm_sink sink, const struct json *usage)
+static void emit_usage(struct llm_sink sink, const struct json_found *found)
 {
 	struct llm_event event = {.type = LLM_USAGE};
 
-	if (json_kind(usage) != JSON_OBJECT)
+	if (found[USAGE].kind != JSON_OBJECT)
 		return;
-	event.usage.prompt_tokens = token_count(usage, "prompt_tokens", 0);
-	event.usage.completion_tokens = token_count(usage, "completion_tokens", 0);
-	event.usage.total_tokens = token_count(usage, "total_tokens", event.usage.prompt_tokens + event.usage.completion_tokens);
+	event.usage.prompt_tokens = token_count(&found[PROMPT_TOKENS], 0);
+	event.usage.completion_tokens = token_count(&found[COMPLETION_TOKENS], 0);
+	event.usage.total_tokens = token_count(&found[TOTAL_TOKENS], event.usage.prompt_tokens + event.usage.completion_tokens);
 	sink.emit(sink.arg, &event);
-}
-
-static void emit_chunk(struct llm_sink sink, const struct json *chunk)
-{
-	const struct json *choice = json_at(json_get(chunk, "choices"), 0); /* choices may be null or empty */
-	const struct json *delta = json_get(choice, "delta"), *tools = json_get(delta, "tool_calls");
-
-	emit_text(sink, LLM_REASONING, json_as_str(json_get(delta, "reasoning_content")));
-	emit_text(sink, LLM_REASONING, json_as_str(json_get(delta, "reasoning")));
-	emit_text(sink, LLM_TEXT, json_as_str(json_get(delta, "content")));
-	if (json_len(tools))
-		emit_text(sink, LLM_TOOL, json_text(tools));
-	emit_usage(sink, json_get(chunk, "usage"));
-	emit_text(sink, LLM_FINISH, json_as_str(json_get(choice, "finish_reason")));
 }
 
 static enum provider_result take_event(struct str event, struct str data, struct llm_sink sink)
 {
-	struct json *chunk;
-	const char *why;
-	enum provider_result result = PROVIDER_MORE;
+	struct json_found found[N_ELEMENTS(paths)];
 
 	if (str_eq(str_trim(data), STR("[DONE]")))
 		return PROVIDER_ENDED;
 	if (str_eq(event, STR("error")))
 		return PROVIDER_FAILED;
-	if (json_parse(data, &JSON_CAPS_PROVIDER, &chunk, &why) != 0)
+	if (json_scan(data, paths, N_ELEMENTS(paths), found) != 0 || found[CHUNK].kind != JSON_OBJECT)
 		return PROVIDER_GARBLED;
-	if (json_kind(chunk) != JSON_OBJECT)
-		result = PROVIDER_GARBLED;
-	else if (json_get(chunk, "error"))
-		result = PROVIDER_FAILED;
-	else
-		emit_chunk(sink, chunk);
-	json_free(chunk);
-	return result;
+	if (found[ERROR].kind != JSON_NULL)
+		return PROVIDER_FAILED;
+	emit_found(sink, LLM_REASONING, &found[REASONING_CONTENT]);
+	emit_found(sink, LLM_REASONING, &found[REASONING]);
+	emit_found(sink, LLM_TEXT, &found[CONTENT]);
+	emit_tools(sink, &found[TOOL_CALLS]);
+	emit_usage(sink, found);
+	emit_found(sink, LLM_FINISH, &found[FINISH_REASON]);
+	return PROVIDER_MORE;
 }
 
 const struct provider provider_openai = {

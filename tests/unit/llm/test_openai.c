@@ -211,6 +211,10 @@ static void reads_tool_calls_as_json(void **state)
 	CHECK("{\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"id\":\"c\",\"function\":{\"name\":\"f\",\"arguments\":\"{"
 	      "\\\"a\\\"\"}}]}}]}",
 	      PROVIDER_MORE, "o:[{\"index\":0,\"id\":\"c\",\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"a\\\"\"}}];");
+	/* on one line, as events need it */
+	CHECK("{\"choices\":[{\"delta\":{\"tool_calls\":[ {\n\"id\" : \"a b\\n\" ,\r\n\t\"n\": [ 1 ] } ]}}]}", PROVIDER_MORE,
+	      "o:[{\"id\":\"a b\\n\",\"n\":[1]}];");
+	CHECK("{\"choices\":[{\"delta\":{\"tool_calls\":[ ]}}]}", PROVIDER_MORE, "");
 	CHECK("{\"choices\":[{\"delta\":{\"tool_calls\":[]}}]}", PROVIDER_MORE, "");
 	CHECK("{\"choices\":[{\"delta\":{\"tool_calls\":null}}]}", PROVIDER_MORE, "");
 	CHECK("{\"choices\":[{\"delta\":{\"tool_calls\":{}}}]}", PROVIDER_MORE, "");
@@ -245,6 +249,19 @@ static void reads_why_the_model_stopped(void **state)
 	CHECK("{\"choices\":[{\"delta\":{\"content\":\"end\"},\"finish_reason\":\"length\"}]}", PROVIDER_MORE, "t:end;f:length;");
 	CHECK("{\"choices\":[{\"finish_reason\":\"stop\"}]}", PROVIDER_MORE, "f:stop;");
 	CHECK("{\"choices\":[{\"delta\":null,\"finish_reason\":\"tool_calls\"}]}", PROVIDER_MORE, "f:tool_calls;");
+}
+
+/* Of members with one name the last counts, with all that is in it; names are compared by what they mean. */
+static void reads_odd_but_correct_chunks(void **state)
+{
+	(void)state;
+	CHECK("{\"choices\":[{\"delta\":{\"content\":\"x\",\"content\":\"y\"}}]}", PROVIDER_MORE, "t:y;");
+	CHECK("{\"choices\":[{\"delta\":{\"content\":\"x\"},\"delta\":null}]}", PROVIDER_MORE, "");
+	CHECK("{\"choices\":[{\"delta\":{\"content\":\"x\"}}],\"choices\":[{\"finish_reason\":\"stop\"}]}", PROVIDER_MORE, "f:stop;");
+	CHECK("{\"choices\":[{\"delta\":{\"cont\\u0065nt\":\"x\"}}]}", PROVIDER_MORE, "t:x;");
+	CHECK("{\"choices\":[{\"delta\":{\"content\":\"x\"}},{\"delta\":{\"content\":\"second\"}}]}", PROVIDER_MORE, "t:x;");
+	CHECK("{\"error\":\"no\",\"error\":null,\"choices\":[{\"delta\":{\"content\":\"x\"}}]}", PROVIDER_MORE, "t:x;");
+	CHECK("{\n\"choices\" :\t[ {\"delta\": {\"content\" :\r\n\"x\"} } ]\n}", PROVIDER_MORE, "t:x;");
 }
 
 static void knows_the_end_mark(void **state)
@@ -345,6 +362,7 @@ int main(void)
 		cmocka_unit_test(reads_usage_whatever_the_choices_are),
 		cmocka_unit_test(believes_no_absurd_usage),
 		cmocka_unit_test(reads_why_the_model_stopped),
+		cmocka_unit_test(reads_odd_but_correct_chunks),
 		cmocka_unit_test(knows_the_end_mark),
 		cmocka_unit_test(fails_on_an_error_frame),
 		cmocka_unit_test(fails_on_what_is_not_json),
