@@ -17,4 +17,5 @@ libbase_a_SOURCES = \
 	base/op.h \
 	base/process.c base/process.h \
 	base/str.c base/str.h \
-	base/uuid.c base/uuid.h
+	base/uuid.c base/uuid.h \
+	base/worker.c base/worker.h

@@ -51,7 +51,7 @@ struct watch {
 	struct uv_poll_s *h; /* owned */
 	int events;
 };
-/* fd must be a socket or pipe, non-blocking, and stay open until watch_fini. */
+/* fd must be a socket, pipe or eventfd, non-blocking, and stay open until watch_fini. */
 void watch_init(struct watch *w, struct loop *loop, int fd, void (*fn)(void *arg, int events), void *arg);
 void watch_set(struct watch *w, int events);
 /* Also right for an all-zero watch. */

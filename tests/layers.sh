@@ -24,7 +24,7 @@ layer_of() {
 # Where each third-party header may be included, and nowhere else. Patterns of case.
 homes_of() {
 	case $1 in
-	uv.h | uv/*) echo "base/loop.c base/worker.c net/resolver.c" ;;
+	uv.h | uv/*) echo "base/loop.c net/resolver.c" ;;
 	json-c/* | json.h) echo "base/json.c" ;;
 	libpq-fe.h | libpq/* | postgresql/*) echo "db/pg.c ctl/pg_sync.c" ;;
 	curl/*) echo "net/http.c" ;;

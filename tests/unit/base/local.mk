@@ -13,7 +13,8 @@ check_PROGRAMS += \
 	tests/unit/base/test_loop \
 	tests/unit/base/test_process \
 	tests/unit/base/test_str \
-	tests/unit/base/test_uuid
+	tests/unit/base/test_uuid \
+	tests/unit/base/test_worker
 base_test_libs = libbase.a $(CMOCKA_LIBS) $(UV_LIBS) $(SODIUM_LIBS) $(JSON_LIBS)
 
 tests_unit_base_test_arena_SOURCES = tests/unit/base/test_arena.c tests/unit/support.h
@@ -75,3 +76,7 @@ tests_unit_base_test_str_LDADD = $(base_test_libs)
 tests_unit_base_test_uuid_SOURCES = tests/unit/base/test_uuid.c tests/unit/support.h
 tests_unit_base_test_uuid_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_base_test_uuid_LDADD = $(base_test_libs)
+
+tests_unit_base_test_worker_SOURCES = tests/unit/base/test_worker.c tests/unit/support.h
+tests_unit_base_test_worker_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_base_test_worker_LDADD = $(base_test_libs)
