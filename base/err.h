@@ -7,13 +7,22 @@
 	X(VALIDATION,          400, "VALIDATION_ERROR",         "The request is not valid.")                            \
 	X(MALFORMED_JSON,      400, "MALFORMED_JSON",           "The body is not valid JSON.")                          \
 	X(AUTH_REQUIRED,       401, "AUTHENTICATION_REQUIRED",  "Please log in first.")                                 \
+	X(TOKEN_EXPIRED,       401, "TOKEN_EXPIRED",            "This login has expired; please log in again.")         \
+	X(TOKEN_INVALID,       401, "TOKEN_INVALID",            "This login is not valid; please log in again.")        \
+	X(INVALID_CREDENTIALS, 401, "INVALID_CREDENTIALS",      "The name or the password is wrong.")                   \
+	X(FORBIDDEN,           403, "FORBIDDEN",                "You may not do this.")                                 \
+	X(ADMIN_REQUIRED,      403, "ADMIN_REQUIRED",           "Only administrators may do this.")                     \
 	X(ROUTE_NOT_FOUND,     404, "ROUTE_NOT_FOUND",          "There is nothing at this address.")                    \
 	X(AGENT_NOT_FOUND,     404, "AGENT_NOT_FOUND",          "There is no active agent with this id.")               \
 	X(SESSION_NOT_FOUND,   404, "SESSION_NOT_FOUND",        "There is no such session.")                            \
+	X(USER_NOT_FOUND,      404, "USER_NOT_FOUND",           "There is no such user.")                               \
+	X(KEY_NOT_FOUND,       404, "KEY_NOT_FOUND",            "There is no such key.")                                \
 	X(METHOD_NOT_ALLOWED,  405, "METHOD_NOT_ALLOWED",       "This address does not take this method.")              \
 	X(CONFLICT,            409, "CONFLICT",                 "This conflicts with what is already there.")           \
 	X(TOO_LARGE,           413, "PAYLOAD_TOO_LARGE",        "The body is too large.")                               \
 	X(MEDIA_TYPE,          415, "UNSUPPORTED_MEDIA_TYPE",   "The body must be application/json.")                   \
+	X(ACCOUNT_LOCKED,      423, "ACCOUNT_LOCKED",           "Too many failed logins; this account is locked for a while.") \
+	X(RATE_LIMITED,        429, "RATE_LIMIT_EXCEEDED",      "Too many requests; please wait a little.")             \
 	X(INTERNAL,            500, "INTERNAL",                 "Something went wrong on our side.")                    \
 	X(UPSTREAM,            502, "UPSTREAM_ERROR",           "The model's provider failed.")                         \
 	X(UPSTREAM_AUTH,       502, "UPSTREAM_AUTH",            "The model's provider refused our key; please tell the operator.") \

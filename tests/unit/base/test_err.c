@@ -33,11 +33,12 @@ static void an_unknown_error_is_an_internal_one(void **state)
 
 static void trying_again_helps_against_what_passes(void **state)
 {
-	static const int passes[] = {ERR_UPSTREAM,       ERR_UPSTREAM_LIMIT, ERR_UPSTREAM_TIMEOUT,
-				     ERR_DB_UNAVAILABLE, ERR_OVERLOADED,     ERR_DRAINING};
-	static const int stays[] = {ERR_VALIDATION,      ERR_MALFORMED_JSON,     ERR_AUTH_REQUIRED,
-				    ERR_ROUTE_NOT_FOUND, ERR_METHOD_NOT_ALLOWED, ERR_TOO_LARGE,
-				    ERR_MEDIA_TYPE,      ERR_UPSTREAM_AUTH,      ERR_NONE};
+	static const int passes[] = {ERR_UPSTREAM,   ERR_UPSTREAM_LIMIT, ERR_UPSTREAM_TIMEOUT, ERR_DB_UNAVAILABLE,
+				     ERR_OVERLOADED, ERR_DRAINING,       ERR_RATE_LIMITED};
+	static const int stays[] = {
+		ERR_VALIDATION,    ERR_MALFORMED_JSON, ERR_AUTH_REQUIRED, ERR_ROUTE_NOT_FOUND,     ERR_METHOD_NOT_ALLOWED, ERR_TOO_LARGE,
+		ERR_MEDIA_TYPE,    ERR_UPSTREAM_AUTH,  ERR_NONE,          ERR_INVALID_CREDENTIALS, ERR_TOKEN_EXPIRED,      ERR_FORBIDDEN,
+		ERR_ACCOUNT_LOCKED};
 
 	(void)state;
 	for (size_t i = 0; i < N_ELEMENTS(passes); i++)
