@@ -286,6 +286,8 @@ static bool consistent(const struct conf *conf, char *why, size_t why_size)
 
 	if (strlen(conf->token_secret) < MIN_SECRET)
 		snprintf(why, why_size, "TOKEN_SECRET is required and must have at least %d bytes; `openssl rand -base64 48` makes one.", MIN_SECRET);
+	else if (*conf->token_secret_previous && strlen(conf->token_secret_previous) < MIN_SECRET)
+		snprintf(why, why_size, "TOKEN_SECRET_PREVIOUS must be empty or have at least %d bytes.", MIN_SECRET);
 	else if (*conf->secrets_key && strlen(conf->secrets_key) < MIN_SECRET)
 		snprintf(why, why_size, "SECRETS_KEY must have at least %d bytes; `openssl rand -base64 48` makes one.", MIN_SECRET);
 	else if (!one_of(conf->db_sslmode, sslmodes))
@@ -298,6 +300,9 @@ static bool consistent(const struct conf *conf, char *why, size_t why_size)
 	else if (conf->responders > conf->db_max_connections - 2)
 		snprintf(why, why_size, "DB_MAX_CONNECTIONS is %" PRId64 ": two are kept aside, so it is too small for %" PRId64 " responders.",
 			 conf->db_max_connections, conf->responders);
+	else if (conf->refresh_token_ttl_s < conf->access_token_ttl_s)
+		snprintf(why, why_size, "REFRESH_TOKEN_TTL is %" PRId64 ": it must not be below ACCESS_TOKEN_TTL, which is %" PRId64 ".",
+			 conf->refresh_token_ttl_s, conf->access_token_ttl_s);
 	else if (conf->retry_max_ms < conf->retry_base_ms)
 		snprintf(why, why_size, "RETRY_MAX_DELAY is %" PRId64 ": it must not be below RETRY_BASE_DELAY, which is %" PRId64 ".",
 			 conf->retry_max_ms, conf->retry_base_ms);

@@ -53,6 +53,9 @@
 	X(NUMBER, sentry_profiles_rate,    "SENTRY_PROFILES_SAMPLE_RATE",       "0",           0,    1,             PLAIN,  "accepted for compatibility: there is no profile of a C program to send")      \
 	X(TEXT,   log_level,               "LOG_LEVEL",                         "info",        4,    5,             PLAIN,  "debug, info, warn or error")                                                  \
 	X(TEXT,   token_secret,            "TOKEN_SECRET",                      "",            0,    512,           SECRET, "signs tokens and cookies; required, at least 32 bytes")                       \
+	X(TEXT,   token_secret_previous,   "TOKEN_SECRET_PREVIOUS",             "",            0,    512,           SECRET, "the secret before this one: tokens it has signed stay valid; empty, or at least 32 bytes") \
+	X(INT,    access_token_ttl_s,      "ACCESS_TOKEN_TTL",                  "3600",        60,   86400,         PLAIN,  "seconds that an access token is valid for")                                   \
+	X(INT,    refresh_token_ttl_s,     "REFRESH_TOKEN_TTL",                 "2592000",     60,   31536000,      PLAIN,  "seconds without a refresh after which a login ends")                          \
 	X(TEXT,   secrets_key,             "SECRETS_KEY",                       "",            0,    512,           SECRET, "seals stored provider keys; at least 32 bytes")                               \
 	X(BOOL,   chat_anonymous,          "CHAT_ANONYMOUS",                    "false",       0,    0,             PLAIN,  "people may chat without login; a signed cookie owns their sessions")          \
 	X(TEXT,   agents_config_path,      "AGENTS_CONFIG_PATH",                "config/agents.json", 1, 4096,     PLAIN,  "file whose agents are created if they do not exist yet")                      \

@@ -96,6 +96,9 @@ static void has_defaults(void **state)
 	assert_string_equal(conf.log_level, "info");
 	assert_true(conf.responders >= 2); /* 0 stands for one for each core */
 	assert_true(conf.max_answer_bytes == 8388608);
+	assert_string_equal(conf.token_secret_previous, "");
+	assert_int_equal(conf.access_token_ttl_s, 3600);
+	assert_int_equal(conf.refresh_token_ttl_s, 30 * 24 * 3600);
 	assert_null(conf_lookup(&conf, "NO_SUCH_VARIABLE_ANYWHERE"));
 	conf_fini(&conf);
 	conf_fini(&conf);
@@ -532,6 +535,13 @@ static void wants_long_secrets(void **state)
 	setenv("SECRETS_KEY", "0123456789abcdef0123456789abcde", 1);
 	assert_refused(NULL, "SECRETS_KEY", "32", "");
 	setenv("SECRETS_KEY", "", 1);
+	setenv("TOKEN_SECRET_PREVIOUS", "0123456789abcdef0123456789abcde", 1);
+	assert_refused(NULL, "TOKEN_SECRET_PREVIOUS", "empty", "32");
+	setenv("TOKEN_SECRET_PREVIOUS", "0123456789abcdef0123456789abcdeX", 1);
+	load(&conf, NULL);
+	assert_string_equal(conf.token_secret_previous, "0123456789abcdef0123456789abcdeX");
+	conf_fini(&conf);
+	setenv("TOKEN_SECRET_PREVIOUS", "", 1);
 	load(&conf, NULL);
 	conf_fini(&conf);
 }
@@ -550,6 +560,9 @@ static void checks_what_belongs_together(void **state)
 	setenv("RETRY_MAX_DELAY", "999", 1);
 	assert_refused(NULL, "RETRY_MAX_DELAY", "999", "1000");
 	unsetenv("RETRY_MAX_DELAY");
+	setenv("REFRESH_TOKEN_TTL", "3599", 1);
+	assert_refused(NULL, "REFRESH_TOKEN_TTL", "3599", "ACCESS_TOKEN_TTL, which is 3600");
+	unsetenv("REFRESH_TOKEN_TTL");
 	setenv("LOG_LEVEL", "loud", 1);
 	assert_refused(NULL, "LOG_LEVEL", "loud", "debug, info, warn or error");
 	unsetenv("LOG_LEVEL");
