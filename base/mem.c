@@ -1,9 +1,12 @@
 /* Allocation that aborts when memory is gone. */
 #include "base/mem.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+enum { MAPPED_ALONE_BYTES = 32 << 20, KEPT_BYTES = 64 << 20, GROWTH_BYTES = 16 << 20 }; /* the first is glibc's most */
 
 void mem_exhausted(size_t size)
 {
@@ -31,4 +34,11 @@ void *mem_resize(void *p, size_t size)
 	if (!moved)
 		mem_exhausted(size);
 	return moved;
+}
+
+void mem_keep_mapped(void)
+{
+	mallopt(M_MMAP_THRESHOLD, MAPPED_ALONE_BYTES);
+	mallopt(M_TRIM_THRESHOLD, KEPT_BYTES);
+	mallopt(M_TOP_PAD, GROWTH_BYTES);
 }

@@ -11,6 +11,7 @@ check_PROGRAMS += \
 	tests/unit/base/test_json_write \
 	tests/unit/base/test_log \
 	tests/unit/base/test_loop \
+	tests/unit/base/test_mem \
 	tests/unit/base/test_process \
 	tests/unit/base/test_str \
 	tests/unit/base/test_uuid \
@@ -80,3 +81,7 @@ tests_unit_base_test_uuid_LDADD = $(base_test_libs)
 tests_unit_base_test_worker_SOURCES = tests/unit/base/test_worker.c tests/unit/support.h
 tests_unit_base_test_worker_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_base_test_worker_LDADD = $(base_test_libs)
+
+tests_unit_base_test_mem_SOURCES = tests/unit/base/test_mem.c tests/unit/support.h
+tests_unit_base_test_mem_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_base_test_mem_LDADD = $(base_test_libs)
