@@ -16,6 +16,7 @@ libbase_a_SOURCES = \
 	base/mem.c base/mem.h \
 	base/op.h \
 	base/process.c base/process.h \
+	base/secret.c base/secret.h \
 	base/str.c base/str.h \
 	base/uuid.c base/uuid.h \
 	base/worker.c base/worker.h

@@ -13,6 +13,7 @@ check_PROGRAMS += \
 	tests/unit/base/test_loop \
 	tests/unit/base/test_mem \
 	tests/unit/base/test_process \
+	tests/unit/base/test_secret \
 	tests/unit/base/test_str \
 	tests/unit/base/test_uuid \
 	tests/unit/base/test_worker
@@ -81,6 +82,10 @@ tests_unit_base_test_uuid_LDADD = $(base_test_libs)
 tests_unit_base_test_worker_SOURCES = tests/unit/base/test_worker.c tests/unit/support.h
 tests_unit_base_test_worker_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_base_test_worker_LDADD = $(base_test_libs)
+
+tests_unit_base_test_secret_SOURCES = tests/unit/base/test_secret.c tests/unit/support.h
+tests_unit_base_test_secret_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_base_test_secret_LDADD = $(base_test_libs)
 
 tests_unit_base_test_mem_SOURCES = tests/unit/base/test_mem.c tests/unit/support.h
 tests_unit_base_test_mem_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
