@@ -15,6 +15,7 @@ libbase_a_SOURCES = \
 	base/loop.c base/loop.h \
 	base/mem.c base/mem.h \
 	base/op.h \
+	base/password.c base/password.h \
 	base/process.c base/process.h \
 	base/secret.c base/secret.h \
 	base/str.c base/str.h \

@@ -16,7 +16,7 @@ struct worker *worker_new(struct loop *loop, size_t capacity);
  * cancelled while it ran: this belongs to shutdown. free(NULL) is fine. */
 void worker_free(struct worker *w);
 
-/* One waiter; storage belongs to the caller. */
+/* One waiter; storage belongs to the caller, all zero before its first use. */
 struct worker_job {
 	struct op op;
 	void *data; /* owned by the worker from worker_start on; in done it is there if err is 0, else NULL */

@@ -12,6 +12,7 @@ check_PROGRAMS += \
 	tests/unit/base/test_log \
 	tests/unit/base/test_loop \
 	tests/unit/base/test_mem \
+	tests/unit/base/test_password \
 	tests/unit/base/test_process \
 	tests/unit/base/test_secret \
 	tests/unit/base/test_str \
@@ -82,6 +83,10 @@ tests_unit_base_test_uuid_LDADD = $(base_test_libs)
 tests_unit_base_test_worker_SOURCES = tests/unit/base/test_worker.c tests/unit/support.h
 tests_unit_base_test_worker_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_base_test_worker_LDADD = $(base_test_libs)
+
+tests_unit_base_test_password_SOURCES = tests/unit/base/test_password.c tests/unit/support.h
+tests_unit_base_test_password_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_base_test_password_LDADD = $(base_test_libs)
 
 tests_unit_base_test_secret_SOURCES = tests/unit/base/test_secret.c tests/unit/support.h
 tests_unit_base_test_secret_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
