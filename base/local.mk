@@ -1,5 +1,5 @@
 noinst_LIBRARIES += libbase.a
-libbase_a_CPPFLAGS = $(AM_CPPFLAGS) $(UV_CFLAGS) $(SODIUM_CFLAGS) $(JSON_CFLAGS)
+libbase_a_CPPFLAGS = $(AM_CPPFLAGS) $(UV_CFLAGS) $(SODIUM_CFLAGS) $(JWT_CFLAGS) $(JSON_CFLAGS)
 libbase_a_SOURCES = \
 	base/arena.c base/arena.h \
 	base/backoff.c base/backoff.h \
@@ -10,6 +10,7 @@ libbase_a_SOURCES = \
 	base/err.c base/err.h \
 	base/json.c base/json_write.c base/json.h \
 	base/json_scan.c base/json_scan.h \
+	base/jwt.c base/jwt.h \
 	base/list.h \
 	base/log.c base/log.h \
 	base/loop.c base/loop.h \

@@ -1,7 +1,7 @@
 # Fuzzers, with --enable-fuzzing (clang). `make fuzz` runs each for a minute.
 if FUZZING
 noinst_PROGRAMS += tests/fuzz/fuzz_record tests/fuzz/fuzz_request tests/fuzz/fuzz_sse tests/fuzz/fuzz_json tests/fuzz/fuzz_json_scan \
-	tests/fuzz/fuzz_conf
+	tests/fuzz/fuzz_conf tests/fuzz/fuzz_jwt
 endif
 fuzz_ldflags = $(AM_LDFLAGS) -fsanitize=fuzzer
 
@@ -28,6 +28,10 @@ tests_fuzz_fuzz_json_scan_LDADD = libbase.a $(JSON_LIBS) -lm
 tests_fuzz_fuzz_conf_SOURCES = tests/fuzz/fuzz_conf.c
 tests_fuzz_fuzz_conf_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_conf_LDADD = libbase.a $(JSON_LIBS) -lm
+
+tests_fuzz_fuzz_jwt_SOURCES = tests/fuzz/fuzz_jwt.c
+tests_fuzz_fuzz_jwt_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_jwt_LDADD = libbase.a $(JWT_LIBS) $(SODIUM_LIBS)
 
 EXTRA_DIST += tests/fuzz/run.sh tests/fuzz/corpus
 

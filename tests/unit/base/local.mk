@@ -9,6 +9,7 @@ check_PROGRAMS += \
 	tests/unit/base/test_json \
 	tests/unit/base/test_json_scan \
 	tests/unit/base/test_json_write \
+	tests/unit/base/test_jwt \
 	tests/unit/base/test_log \
 	tests/unit/base/test_loop \
 	tests/unit/base/test_mem \
@@ -95,3 +96,7 @@ tests_unit_base_test_secret_LDADD = $(base_test_libs)
 tests_unit_base_test_mem_SOURCES = tests/unit/base/test_mem.c tests/unit/support.h
 tests_unit_base_test_mem_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_base_test_mem_LDADD = $(base_test_libs)
+
+tests_unit_base_test_jwt_SOURCES = tests/unit/base/test_jwt.c tests/unit/support.h
+tests_unit_base_test_jwt_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(JWT_CFLAGS)
+tests_unit_base_test_jwt_LDADD = $(base_test_libs) $(JWT_LIBS)
