@@ -31,6 +31,7 @@ struct password_job {
 /* Hashes with a new salt: the text to store is in job->hash. */
 void password_hash_start(struct passwords *p, struct password_job *job, struct str password);
 /* Compares with a stored hash; NULL: there is no such user. What cannot be read as a hash is treated, and takes as long, as if there
- * were none (a hash of another cost takes its own time, until it is replaced: see outdated). op.err: 0 if it matches, -ERR_INVALID_CREDENTIALS if not, or one of the above: then nobody knows, and it must not
- * count as a failed login. */
+ * were none. (A hash of another cost takes its own time, until it is replaced: see outdated.)
+ * op.err: 0 if it matches, -ERR_INVALID_CREDENTIALS if not, or one of the above: then nobody knows, and it must not count as a
+ * failed login. */
 void password_verify_start(struct passwords *p, struct password_job *job, struct str password, const char *hash);
