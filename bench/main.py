@@ -1,4 +1,4 @@
-"""The commands behind bench/run, bench/streams, bench/completions and bench/soak; bench/run sets the environment up."""
+"""The commands behind bench/run, bench/streams, bench/completions, bench/faults and bench/soak; bench/run sets the environment up."""
 
 import argparse
 import sys
@@ -8,7 +8,7 @@ def arguments():
     parser = argparse.ArgumentParser(prog="bench/run", description="Measures LLMChat on this machine beside its floor; see bench/README.md.")
     parser.add_argument("--keep", action="store_true", help="keep the stack's directory with its logs and database")
     parser.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], dest="settings", help="a configuration variable of the responders")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="streams|completions|soak")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="streams|completions|faults|soak")
     everything = commands.add_parser("all", help="every figure of bench/limits (this is what bench/run does without a word)")
     everything.add_argument("--quick", action="store_true", help="smaller loads, about a minute; figures then are a hint only")
     everything.add_argument("--only", metavar="SCENARIO", action="append", help="memory, ramp, burst, crowd or plain; may be repeated")
@@ -24,7 +24,9 @@ def arguments():
     soak = commands.add_parser("soak", help="a mixture for a long time")
     soak.add_argument("--minutes", type=float, default=30)
     soak.add_argument("--scale", type=float, default=1, help="of the load")
-    for command in (everything, streams, completions, soak):
+    faults = commands.add_parser("faults", help="healthy streams beside each fault of the tests")
+    faults.add_argument("--only", metavar="FAULT", action="append", help="one of them; may be repeated")
+    for command in (everything, streams, completions, faults, soak):
         command.add_argument("--keep", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
         command.add_argument("--set", action="append", default=argparse.SUPPRESS, dest="settings", help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -108,6 +110,10 @@ def main():
         import soak
 
         good = soak.run(args)
+    elif args.command == "faults":
+        import faults
+
+        good = faults.run(args)
     else:
         good = measure(args)
     return 0 if good else 1
