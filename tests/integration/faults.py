@@ -257,16 +257,21 @@ def rubbish_on_the_responders_sockets(stack):
 def no_descriptors_left(stack):
     """The listener pauses and comes back."""
     pids = list(stack.responders().values())
+    n_pauses, answers = len(stack.logs("accept_paused")), []
     for pid in pids:
         limit_descriptors(pid, len(as_owner(pid, "ls", f"/proc/{pid}/fd").split()) + 6)
+    asking = threading.Thread(target=lambda: answers.extend(in_threads(60, lambda _: ask(stack, "quick"))))
+    asking.start()
     try:
-        answers = in_threads(40, lambda _: ask(stack, "quick"))
+        wait_for(lambda: len(stack.logs("accept_paused")) > n_pauses, 3, "the pause of a listener")
+        time.sleep(1)  # the fault itself
     finally:
         for pid in pids:
             limit_descriptors(pid, 1024)
+        asking.join()
+    assert len(answers) == 60
     for answer in answers:  # each is answered in full or refused with a reason
         assert answer.status == 200 or answer.json()["code"] in ("UPSTREAM_ERROR", "UPSTREAM_TIMEOUT", "DB_UNAVAILABLE", "OVERLOADED"), answer
-    assert stack.logs("accept_paused")
     assert list(stack.responders().values()) == pids, "nobody died of it"
     assert {answer.status for answer in in_threads(40, lambda _: ask(stack, "quick"))} == {200}
 
