@@ -6,7 +6,7 @@
 
 #include "base/err.h"
 
-enum { MAX_ESCAPED_NAME = 256 };
+enum { MAX_ESCAPED_NAME = 256, NOT_HEX = 16 };
 
 struct frame {
 	const char *start; /* of the object or array */
@@ -44,12 +44,12 @@ static void skip_blanks(struct scan *s)
 		s->at++;
 }
 
-static int hex_value(char c)
+static uint32_t hex_value(char c)
 {
 	if (c >= '0' && c <= '9')
-		return c - '0';
+		return (uint32_t)(c - '0');
 	c = (char)(c | 0x20);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+	return c >= 'a' && c <= 'f' ? (uint32_t)(c - 'a' + 10) : NOT_HEX;
 }
 
 /* What follows a backslash. */
@@ -57,11 +57,11 @@ static bool skip_escape(struct scan *s)
 {
 	char c = peek(s);
 
-	if (!memchr("\"\\/bfnrtu", c, 9))
+	if (c == '\0' || !strchr("\"\\/bfnrtu", c))
 		return false;
 	s->at++;
 	for (int i = 0; c == 'u' && i < 4; i++, s->at++)
-		if (hex_value(peek(s)) < 0)
+		if (hex_value(peek(s)) == NOT_HEX)
 			return false;
 	return true;
 }
@@ -155,7 +155,7 @@ static size_t put_utf8(uint32_t code, char *out)
 
 static uint32_t hex4(const char *p)
 {
-	return (uint32_t)(hex_value(p[0]) << 12 | hex_value(p[1]) << 8 | hex_value(p[2]) << 4 | hex_value(p[3]));
+	return hex_value(p[0]) << 12 | hex_value(p[1]) << 8 | hex_value(p[2]) << 4 | hex_value(p[3]);
 }
 
 /* Takes the escape off the front of a string that has been read; returns the code point. */
