@@ -12,6 +12,7 @@
 #include "base/crypto.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "base/mem.h"
 #include "base/process.h"
 #include "chat/agents.h"
 #include "chat/turns.h"

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { MAPPED_ALONE_BYTES = 32 << 20, KEPT_BYTES = 64 << 20, GROWTH_BYTES = 16 << 20 }; /* the first is glibc's most */
+enum { LARGE_BYTES = 128 << 10, MAPPED_ALONE_BYTES = 32 << 20, KEPT_BYTES = 64 << 20, GROWTH_BYTES = 16 << 20 }; /* the first is glibc's most */
 
 void mem_exhausted(size_t size)
 {
@@ -34,6 +34,11 @@ void *mem_resize(void *p, size_t size)
 	if (!moved)
 		mem_exhausted(size);
 	return moved;
+}
+
+void mem_return_large(void)
+{
+	mallopt(M_MMAP_THRESHOLD, LARGE_BYTES); /* said once, it stays */
 }
 
 void mem_keep_mapped(void)
