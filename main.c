@@ -287,6 +287,7 @@ int main(int argc, char **argv)
 		print_usage(stderr);
 		return 2;
 	}
+	mem_return_large();
 	crypto_init();
 	if (load_conf(&me.conf, env_file, why, sizeof(why)) != 0) {
 		fprintf(stderr, "%s\n", why);
