@@ -1,6 +1,7 @@
 """bench/soak: healthy streams, plain calls, leavers, slow readers and wrong input at once, for a long time. It looks for growth:
 of memory, of descriptors, of what is left open when everybody has gone."""
 
+import random
 import statistics
 import time
 
@@ -64,7 +65,7 @@ def watch(rig, processes, seconds):
     while any(process.poll() is None for process in processes.values()):
         if time.monotonic() - began > seconds + 120:
             raise SystemExit("bench: the soak did not come to its end")
-        time.sleep(every_s)
+        time.sleep(every_s * random.uniform(0.5, 1.5))  # in step with a reader of ten seconds it would see the same of him every time
         samples.append(sample(rig, responders, began))
         if samples[-1]["at_s"] >= said:
             say(samples[-1])

@@ -28,13 +28,13 @@ static int scan_only(struct str text)
 static void assert_taken(struct str text)
 {
 	if (scan_only(text) != 0)
-		fail_msg("refused: %.*s", STR_ARG(text));
+		fail_msg("refused: %.*s", (int)text.len, text.len ? text.p : "");
 }
 
 static void assert_refused(struct str text)
 {
 	if (scan_only(text) != -ERR_MALFORMED_JSON)
-		fail_msg("taken: %.*s", STR_ARG(text));
+		fail_msg("taken: %.*s", (int)text.len, text.len ? text.p : "");
 }
 
 /* What stands at one path: its kind, how it is written, and what it means if it is a string. */
@@ -45,7 +45,7 @@ static void check(struct str text, const char *path, enum json_kind kind, struct
 	struct buf scratch = {0};
 
 	if (json_scan((struct str){copy, text.len}, &path, 1, &f) != 0)
-		fail_msg("refused: %.*s", STR_ARG(text));
+		fail_msg("refused: %.*s", (int)text.len, text.len ? text.p : "");
 	if (f.kind != kind)
 		fail_msg("%.*s: %s is of kind %d", STR_ARG(text), path, (int)f.kind);
 	assert_str(f.raw, raw);
