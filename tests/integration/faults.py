@@ -310,16 +310,17 @@ def a_name_server_takes_three_seconds(stack):
 
 # ---- PostgreSQL ----
 
-def check_refused_or_answered(answers):
-    for answer in answers:
-        assert answer.status == 200 or (answer.status, answer.json()["code"]) == (503, "DB_UNAVAILABLE"), answer
+def check_refused(stack):
+    """Nobody is answered without PostgreSQL, and nobody is left hanging."""
+    for answer in in_threads(50, lambda _: ask(stack, "quick")):
+        assert (answer.status, answer.json()["code"]) == (503, "DB_UNAVAILABLE"), answer
 
 
 @fault()
 def postgresql_stops_for_a_while(stack):
     stack.pg("stop")
     try:
-        check_refused_or_answered(in_threads(50, lambda _: ask(stack, "quick")))
+        check_refused(stack)
     finally:
         stack.pg("start")
     wait_until_it_answers(stack)
@@ -329,7 +330,7 @@ def postgresql_stops_for_a_while(stack):
 def postgresql_is_paused(stack):
     stack.pg("pause")
     try:
-        check_refused_or_answered(in_threads(50, lambda _: ask(stack, "quick")))
+        check_refused(stack)
     finally:
         stack.pg("resume")
     wait_until_it_answers(stack)
@@ -337,10 +338,14 @@ def postgresql_is_paused(stack):
 
 @fault()
 def postgresql_restarts(stack):
-    asking = threading.Thread(target=lambda: check_refused_or_answered(in_threads(20, lambda _: ask(stack, "quick"))))
+    answers = []
+    asking = threading.Thread(target=lambda: answers.extend(in_threads(20, lambda _: ask(stack, "quick"))))
     asking.start()
     stack.pg("restart")
     asking.join()
+    assert len(answers) == 20
+    for answer in answers:
+        assert answer.status == 200 or (answer.status, answer.json()["code"]) == (503, "DB_UNAVAILABLE"), answer
     wait_until_it_answers(stack)
 
 
