@@ -84,6 +84,15 @@ def pss_kb(pid):
         return 0
 
 
+def heap_kb(pid):
+    """The part of it that is malloc's heap: blocks of 128 KiB and more, such as long answers, are mapped apart from it."""
+    try:
+        match = re.search(r"\[heap\]\n(?:\w+: .*\n)*?Pss:\s+(\d+) kB", pathlib.Path(f"/proc/{pid}/smaps").read_text())
+        return int(match.group(1)) if match else 0
+    except OSError:
+        return 0
+
+
 def descriptors(pid):
     try:
         return len(os.listdir(f"/proc/{pid}/fd"))

@@ -7,7 +7,7 @@ import time
 
 import report
 from main import with_rig
-from rig import children, descriptors, pss_kb, wait_for
+from rig import children, descriptors, heap_kb, pss_kb, wait_for
 
 AGENTS = {
     "warm": ("sim-n5-d20", {}),
@@ -40,14 +40,18 @@ def loads(scale, seconds):
 def sample(rig, responders, began):
     nginx = rig.pids()["nginx"]
     postgres = rig.pids()["postgres"]
-    return {"at_s": time.monotonic() - began, "pss_kb": sum(pss_kb(pid) for pid in responders), "descriptors": sum(descriptors(pid) for pid in responders),
+    return {"at_s": time.monotonic() - began, "pss_kb": sum(pss_kb(pid) for pid in responders), "heap_kb": sum(heap_kb(pid) for pid in responders),
+            "descriptors": sum(descriptors(pid) for pid in responders),
             "nginx_pss_kb": sum(pss_kb(pid) for pid in nginx), "nginx_descriptors": sum(descriptors(pid) for pid in nginx),
             "postgres_processes": len(postgres), "open_calls": rig.stack.stats()["open"]}
 
 
-def window(samples, name, from_s, to_s):
-    values = [entry[name] for entry in samples if from_s <= entry["at_s"] <= to_s]
-    return statistics.median(values) if values else None
+def trend(samples, name):
+    """(at the first sample, at the last) of the straight line that fits all of them best. A dozen answers of a megabyte come and go all
+    the time: two short windows would compare their accidents."""
+    at_s = [entry["at_s"] for entry in samples]
+    slope, start = statistics.linear_regression(at_s, [entry[name] for entry in samples])
+    return start + slope * at_s[0], start + slope * at_s[-1]
 
 
 def say(entry):
@@ -87,12 +91,12 @@ def soak(rig, minutes, scale):
                "responders_died": sum(before[slot] != after.get(slot) for slot in before)}
     # Warm-up: a tenth of the time, but at least half a minute where there is as much.
     warm_s = max(seconds / 10, min(30, seconds / 3))
-    tenth_s = (seconds - warm_s) / 10
-    for name, figure in (("pss_kb", "pss_kb"), ("descriptors", "descriptors")):
-        figures[f"{figure}_first"] = window(samples, name, warm_s, warm_s + tenth_s)
-        figures[f"{figure}_last"] = window(samples, name, seconds - tenth_s, seconds)
-    if figures["pss_kb_first"] and figures["pss_kb_last"]:
+    warm = [entry for entry in samples if warm_s <= entry["at_s"] <= seconds]
+    if len(warm) >= 10:
+        for name in ("pss_kb", "heap_kb", "descriptors"):
+            figures[f"{name}_first"], figures[f"{name}_last"] = trend(warm, name)
         figures["growth_percent"] = (figures["pss_kb_last"] / figures["pss_kb_first"] - 1) * 100
+        figures["heap_growth_percent"] = (figures["heap_kb_last"] / figures["heap_kb_first"] - 1) * 100
         figures["descriptors_growth"] = figures["descriptors_last"] - figures["descriptors_first"]
     try:
         wait_for(lambda: rig.stack.stats()["open"] == 0, 30, "the end of all provider calls")
@@ -120,8 +124,9 @@ def say_result(about, result):
     healthy = result["reports"]["healthy streams"]
     print(f"  healthy streams: first token p50 {healthy['first_ms']['p50']:.1f}, p99 {healthy['first_ms']['p99']:.1f} ms; "
           f"gaps p99 {healthy['gap_ms']['p99']:.1f}, longest {healthy['gap_ms']['max']:.1f} ms")
-    if figures["pss_kb_first"] and figures["pss_kb_last"]:
-        print(f"  responders: {figures['pss_kb_first'] / 1024:.2f} MB at first, {figures['pss_kb_last'] / 1024:.2f} MB at last; descriptors "
+    if "growth_percent" in figures:
+        print(f"  responders: {figures['pss_kb_first'] / 1024:.2f} MB at first, {figures['pss_kb_last'] / 1024:.2f} MB at last; of it malloc's heap "
+              f"{figures['heap_kb_first'] / 1024:.2f}, {figures['heap_kb_last'] / 1024:.2f} MB; descriptors "
               f"{figures['descriptors_first']:.0f}, {figures['descriptors_last']:.0f}")
     print(f"  idle before: {idle['pss_kb'] / 1024:.2f} MB, {idle['descriptors']} descriptors; at rest after: {rested['pss_kb'] / 1024:.2f} MB, "
           f"{rested['descriptors']} descriptors (nginx {idle['nginx_descriptors']}, {rested['nginx_descriptors']})")
