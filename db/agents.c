@@ -19,7 +19,7 @@ void agents_add_missing(struct pool *pool, struct query *q, const struct agent_r
 	query_text(q, row->endpoint);
 	query_text(q, row->model);
 	query_text(q, row->system_prompt);
-	query_text_or_null(q, row->temperature.len ? row->temperature : (struct str){NULL, 0});
+	query_text_or_null(q, row->temperature);
 	if (row->max_tokens)
 		query_int(q, row->max_tokens);
 	else

@@ -2,11 +2,17 @@ noinst_LIBRARIES += libdb.a
 libdb_a_CPPFLAGS = $(AM_CPPFLAGS) $(PQ_CFLAGS)
 libdb_a_SOURCES = \
 	db/agents.c db/agents.h \
+	db/audit.c db/audit.h \
+	db/changes.c db/changes.h \
 	db/conns.c \
+	db/keys.c db/keys.h \
+	db/logins.c db/logins.h \
 	db/messages.c db/messages.h \
 	db/pg.c db/pg.h \
 	db/pool.c db/pool.h db/pool_inside.h \
 	db/query.c db/query.h \
+	db/sql.h \
 	db/sqlstate.c db/sqlstate.h \
 	db/text_array.c db/text_array.h \
-	db/turn_writes.c db/turn_writes.h
+	db/turn_writes.c db/turn_writes.h \
+	db/users.c db/users.h

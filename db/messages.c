@@ -2,6 +2,7 @@
 #include "db/messages.h"
 
 #include "base/process.h"
+#include "db/sql.h"
 
 static const struct statement find_owners = {
 	"find_owners",
@@ -47,7 +48,7 @@ static const struct statement list_messages = {
 	"list_messages",
 	"SELECT CASE WHEN $3 = '' THEN s.message_count"
 	"  ELSE (SELECT count(*) FROM chat_messages c WHERE c.session_id = s.id AND c.role = $3) END, m.id, m.parent_id, m.client_id, m.role, m.content, m.status, m.agent_id, m.model, m.finish_reason,"
-	" m.error_code, to_char(m.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'),"
+	" m.error_code, " SQL_ISO("m.created_at") ","
 	" m.prompt_tokens, m.completion_tokens, m.total_tokens, m.usage_estimated"
 	" FROM chat_sessions s LEFT JOIN LATERAL ("
 	"  SELECT *, sum(octet_length(content)) OVER (ORDER BY created_at, id) - octet_length(content) AS bytes_before FROM ("

@@ -36,7 +36,7 @@ void query_text(struct query *q, struct str value)
 
 void query_text_or_null(struct query *q, struct str value)
 {
-	if (value.p)
+	if (value.len)
 		query_text(q, value);
 	else
 		query_null(q);

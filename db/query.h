@@ -55,7 +55,7 @@ void query_fini(struct query *q);
 /* Append the next parameter; at most QUERY_MAX_PARAMS. Texts are borrowed until done (or cancel).
  * PostgreSQL knows no NUL byte: a query with one in a text ends with -ERR_VALIDATION. */
 void query_text(struct query *q, struct str value);
-/* NULL if value.p is NULL. */
+/* NULL if the value is empty. */
 void query_text_or_null(struct query *q, struct str value);
 void query_int(struct query *q, int64_t value);
 void query_bool(struct query *q, bool value);

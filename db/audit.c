@@ -1,0 +1,52 @@
+/* Statements on audit_log. */
+#include "db/audit.h"
+
+#include "db/sql.h"
+
+void audit_who_params(struct query *q, const struct audit_who *who)
+{
+	query_text_or_null(q, who->actor_id);
+	query_text(q, who->actor);
+	query_text(q, who->address);
+	query_text(q, who->request_id);
+}
+
+#define FOUND                                                                                                      \
+	" FROM audit_log WHERE ($1 = '' OR type = $1 OR starts_with(type, $1 || '.'))"                             \
+	" AND ($2::uuid IS NULL OR user_id = $2::uuid OR actor_id = $2::uuid)"                                     \
+	" AND ($3::timestamptz IS NULL OR at >= $3::timestamptz) AND ($4::timestamptz IS NULL OR at < $4::timestamptz)"
+
+/* The total is counted up to 100,000 only: nobody turns that many pages, and the log may hold millions. */
+static const struct statement list_audit = {
+	"list_audit",
+	"SELECT (SELECT count(*) FROM (SELECT 1" FOUND " LIMIT 100000) counted), id, " SQL_ISO("at") ", type, actor_id, actor, user_id,"
+	" address, request_id, details" FOUND " ORDER BY id DESC LIMIT $5::bigint OFFSET $6::bigint",
+	6,
+};
+
+void audit_list(struct pool *pool, struct query *q, const struct audit_filter *filter)
+{
+	query_text(q, filter->type);
+	query_text_or_null(q, filter->user_id);
+	query_text_or_null(q, filter->from);
+	query_text_or_null(q, filter->to);
+	query_int(q, filter->limit);
+	query_int(q, filter->offset);
+	query_start(pool, q, &list_audit);
+}
+
+struct audit_row audit_row(const struct query *q, size_t i)
+{
+	return (struct audit_row){
+		.total = query_col_int(q, i, 0),
+		.id = query_col_int(q, i, 1),
+		.at = query_col(q, i, 2),
+		.type = query_col(q, i, 3),
+		.actor_id = query_col(q, i, 4),
+		.actor = query_col(q, i, 5),
+		.user_id = query_col(q, i, 6),
+		.address = query_col(q, i, 7),
+		.request_id = query_col(q, i, 8),
+		.details = query_col(q, i, 9),
+	};
+}

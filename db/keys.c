@@ -1,0 +1,108 @@
+/* Statements on api_keys. */
+#include "db/keys.h"
+
+#include "db/sql.h"
+
+#define COLUMNS                                                                                                     \
+	"k.id, k.user_id, u.username, k.name, k.shown, k.agents, " SQL_ISO("k.created_at") ", " SQL_ISO("k.expires_at") ", " \
+	SQL_ISO("k.last_used_at")
+
+static const struct statement add_key = {
+	"add_key",
+	"WITH made AS (INSERT INTO api_keys (id, user_id, name, shown, hash, agents, expires_at)"
+	"  SELECT $5::uuid, $6::uuid, $7, $8, $9, $10::jsonb, now() + " SQL_SECONDS("nullif($11::bigint, 0)")
+	"  WHERE (SELECT count(*) FROM api_keys WHERE user_id = $6::uuid AND revoked_at IS NULL AND coalesce(expires_at > now(), true)) < $12::bigint"
+	"  RETURNING *),"
+	" noted AS (" AUDIT_ENTRY "'key.created', user_id, jsonb_build_object('keyId', id, 'name', name, 'shown', shown) FROM made)"
+	" SELECT 1, " COLUMNS " FROM made k JOIN users u ON u.id = k.user_id",
+	12,
+};
+
+void keys_add(struct pool *pool, struct query *q, const struct audit_who *who, const struct new_key *key)
+{
+	audit_who_params(q, who);
+	query_text(q, key->id);
+	query_text(q, key->user_id);
+	query_text(q, key->name);
+	query_text(q, key->shown);
+	query_text(q, key->hash);
+	query_text_or_null(q, key->agents);
+	query_int(q, key->expires_after_s);
+	query_int(q, KEYS_MAX_OF_USER);
+	query_start(pool, q, &add_key);
+}
+
+static const struct statement list_keys = {
+	"list_keys",
+	"SELECT count(*) OVER (), " COLUMNS " FROM api_keys k JOIN users u ON u.id = k.user_id"
+	" WHERE k.revoked_at IS NULL AND ($1::uuid IS NULL OR k.user_id = $1::uuid)"
+	" ORDER BY k.created_at DESC, k.id LIMIT $2::bigint OFFSET $3::bigint",
+	3,
+};
+
+void keys_list(struct pool *pool, struct query *q, struct str user_id, int64_t limit, int64_t offset)
+{
+	query_text_or_null(q, user_id);
+	query_int(q, limit);
+	query_int(q, offset);
+	query_start(pool, q, &list_keys);
+}
+
+struct key_row keys_row(const struct query *q, size_t i)
+{
+	return (struct key_row){
+		.total = query_col_int(q, i, 0),
+		.id = query_col(q, i, 1),
+		.user_id = query_col(q, i, 2),
+		.username = query_col(q, i, 3),
+		.name = query_col(q, i, 4),
+		.shown = query_col(q, i, 5),
+		.agents = query_col(q, i, 6),
+		.created_at = query_col(q, i, 7),
+		.expires_at = query_col(q, i, 8),
+		.last_used_at = query_col(q, i, 9),
+	};
+}
+
+static const struct statement revoke_key = {
+	"revoke_key",
+	"WITH gone AS (UPDATE api_keys SET revoked_at = now() WHERE id = $5::uuid AND ($6::uuid IS NULL OR user_id = $6::uuid)"
+	"  AND revoked_at IS NULL RETURNING *),"
+	" noted AS (" AUDIT_ENTRY "'key.revoked', user_id, jsonb_build_object('keyId', id, 'name', name, 'shown', shown) FROM gone)"
+	" SELECT count(*) FROM gone",
+	6,
+};
+
+void keys_revoke(struct pool *pool, struct query *q, const struct audit_who *who, struct str id, struct str user_id)
+{
+	audit_who_params(q, who);
+	query_text(q, id);
+	query_text_or_null(q, user_id);
+	query_start(pool, q, &revoke_key);
+}
+
+static const struct statement find_key = {
+	"find_key",
+	"UPDATE api_keys k SET last_used_at = now() FROM users u WHERE u.id = k.user_id AND u.is_active AND k.hash = $1"
+	" AND k.revoked_at IS NULL AND coalesce(k.expires_at > now(), true)"
+	" RETURNING k.id, u.id, u.username, u.role, k.agents, ceil(extract(epoch FROM k.expires_at - now()))::bigint",
+	1,
+};
+
+void keys_find(struct pool *pool, struct query *q, struct str hash)
+{
+	query_text(q, hash);
+	query_start(pool, q, &find_key);
+}
+
+struct key_owner keys_owner(const struct query *q)
+{
+	return (struct key_owner){
+		.key_id = query_col(q, 0, 0),
+		.user_id = query_col(q, 0, 1),
+		.username = query_col(q, 0, 2),
+		.role = query_col(q, 0, 3),
+		.agents = query_col(q, 0, 4),
+		.expires_in_s = query_col_int(q, 0, 5),
+	};
+}

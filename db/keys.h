@@ -1,0 +1,31 @@
+/* Rows of api_keys. Of the key itself there is only a hash. */
+#pragma once
+#include "db/audit.h"
+
+struct new_key {
+	struct str id, user_id, name, shown, hash;
+	struct str agents;        /* JSON array of ids; empty: all agents */
+	int64_t expires_after_s;  /* 0: never */
+};
+enum { KEYS_MAX_OF_USER = 100 };
+/* One row for keys_row. No row: the user has KEYS_MAX_OF_USER keys that are neither revoked nor expired. */
+void keys_add(struct pool *pool, struct query *q, const struct audit_who *who, const struct new_key *key);
+
+/* Keys that are not revoked, newest first; user_id empty: everybody's. */
+enum { KEYS_MAX_PAGE = 200 };
+void keys_list(struct pool *pool, struct query *q, struct str user_id, int64_t limit, int64_t offset);
+struct key_row {
+	int64_t total;
+	struct str id, user_id, username, name, shown, agents, created_at, expires_at, last_used_at; /* the last three and agents may be empty */
+};
+struct key_row keys_row(const struct query *q, size_t i);
+/* user_id empty: whoever's it is. One row, a count: 0 if there is no such key, or it is revoked already. */
+void keys_revoke(struct pool *pool, struct query *q, const struct audit_who *who, struct str id, struct str user_id);
+
+/* Who holds the key, and that he used it. No row: nobody, or it is revoked or expired, or its user may not log in any more. */
+void keys_find(struct pool *pool, struct query *q, struct str hash);
+struct key_owner {
+	struct str key_id, user_id, username, role, agents;
+	int64_t expires_in_s; /* 0: it does not expire */
+};
+struct key_owner keys_owner(const struct query *q);
