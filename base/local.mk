@@ -1,6 +1,7 @@
 noinst_LIBRARIES += libbase.a
 libbase_a_CPPFLAGS = $(AM_CPPFLAGS) $(UV_CFLAGS) $(SODIUM_CFLAGS) $(JWT_CFLAGS) $(JSON_CFLAGS)
 libbase_a_SOURCES = \
+	base/account_rules.c base/account_rules.h \
 	base/arena.c base/arena.h \
 	base/backoff.c base/backoff.h \
 	base/buf.c base/buf.h \

@@ -1,4 +1,5 @@
 check_PROGRAMS += \
+	tests/unit/base/test_account_rules \
 	tests/unit/base/test_arena \
 	tests/unit/base/test_backoff \
 	tests/unit/base/test_buf \
@@ -20,6 +21,10 @@ check_PROGRAMS += \
 	tests/unit/base/test_uuid \
 	tests/unit/base/test_worker
 base_test_libs = libbase.a $(CMOCKA_LIBS) $(UV_LIBS) $(SODIUM_LIBS) $(JSON_LIBS)
+
+tests_unit_base_test_account_rules_SOURCES = tests/unit/base/test_account_rules.c tests/unit/support.h
+tests_unit_base_test_account_rules_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_base_test_account_rules_LDADD = $(base_test_libs)
 
 tests_unit_base_test_arena_SOURCES = tests/unit/base/test_arena.c tests/unit/support.h
 tests_unit_base_test_arena_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
