@@ -7,6 +7,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "auth/auth.h"
+#include "auth/people.h"
 #include "base/clock.h"
 #include "base/conf.h"
 #include "base/crypto.h"
@@ -17,6 +19,7 @@
 #include "chat/agents.h"
 #include "chat/turns.h"
 #include "config.h"
+#include "db/changes.h"
 #include "db/pool.h"
 #include "fcgi/server.h"
 #include "handlers/app.h"
@@ -41,6 +44,8 @@ struct responder {
 	struct app app;
 	struct server server;
 	struct turns turns;
+	struct auth auth;
+	struct changes *changes;
 	struct loop *loop;
 	struct resolver *resolver;
 	struct pool *pool;
@@ -121,6 +126,15 @@ static void on_database_reachable(void *arg)
 	agents_load(arg);
 }
 
+static void on_change(void *arg, struct str kind, struct str id)
+{
+	struct responder *me = arg;
+
+	people_forget(me->auth.people, kind, id);
+	if (kind.len == 0 || str_eq(kind, STR("agent")))
+		agents_load(me->app.agents);
+}
+
 static void raise_descriptor_limit(void)
 {
 	struct rlimit limit;
@@ -144,12 +158,14 @@ static int start_parts(struct responder *me, char *why, size_t why_size)
 	me->pool = pool_new(me->loop, me->resolver, conf, (int)slot,
 			    (size_t)conf_share(conf->db_max_connections - DB_KEPT_ASIDE, conf->responders, slot),
 			    (size_t)conf_share(conf->db_min_connections, conf->responders, slot));
-	me->app = (struct app){.conf = conf, .loop = me->loop, .pool = me->pool, .turns = &me->turns, .server = &me->server};
+	me->app = (struct app){.conf = conf, .loop = me->loop, .pool = me->pool, .turns = &me->turns, .auth = &me->auth, .server = &me->server};
 	me->app.began_us = clock_mono_us();
 	me->app.agents = agents_new(me->loop, me->pool, conf, why, why_size);
 	if (!me->app.agents)
 		return -1;
 	pool_on_reachable(me->pool, on_database_reachable, me->app.agents);
+	auth_init(&me->auth, me->loop, me->pool, conf);
+	me->changes = changes_new(me->loop, me->pool, on_change, me);
 	turns_init(&me->turns, me->loop, me->http, me->pool, conf, &me->process);
 	me->server = (struct server){
 		.loop = me->loop,
@@ -178,6 +194,8 @@ static void stop_parts(struct responder *me)
 		turns_abandon_all(&me->turns);
 		turns_fini(&me->turns);
 	}
+	changes_free(me->changes);
+	auth_fini(&me->auth);
 	agents_free(me->app.agents);
 	timer_fini(&me->start_tick);
 	timer_fini(&me->drain_tick);

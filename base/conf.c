@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/account_rules.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -278,6 +279,26 @@ static bool one_of(const char *value, const char *const *words)
 	return false;
 }
 
+/* The first administrator is made of both or of none. */
+static bool admin_consistent(const struct conf *conf, char *why, size_t why_size)
+{
+	struct str name = str_from(conf->admin_username), password = str_from(conf->admin_password);
+	const char *problem;
+
+	if (name.len == 0 && password.len == 0)
+		return true;
+	if (name.len == 0 || password.len == 0) {
+		snprintf(why, why_size, "%s is missing: ADMIN_USERNAME and ADMIN_PASSWORD go together.", name.len ? "ADMIN_PASSWORD" : "ADMIN_USERNAME");
+		return false;
+	}
+	problem = username_problem(name);
+	if (problem)
+		snprintf(why, why_size, "ADMIN_USERNAME: %s", problem);
+	else if ((problem = password_problem(password)))
+		snprintf(why, why_size, "ADMIN_PASSWORD: %s", problem);
+	return !problem;
+}
+
 /* What one row alone cannot say. */
 static bool consistent(const struct conf *conf, char *why, size_t why_size)
 {
@@ -307,7 +328,7 @@ static bool consistent(const struct conf *conf, char *why, size_t why_size)
 		snprintf(why, why_size, "RETRY_MAX_DELAY is %" PRId64 ": it must not be below RETRY_BASE_DELAY, which is %" PRId64 ".",
 			 conf->retry_max_ms, conf->retry_base_ms);
 	else
-		return true;
+		return admin_consistent(conf, why, why_size);
 	return false;
 }
 

@@ -56,6 +56,13 @@
 	X(TEXT,   token_secret_previous,   "TOKEN_SECRET_PREVIOUS",             "",            0,    512,           SECRET, "the secret before this one: tokens it has signed stay valid; empty, or at least 32 bytes") \
 	X(INT,    access_token_ttl_s,      "ACCESS_TOKEN_TTL",                  "3600",        60,   86400,         PLAIN,  "seconds that an access token is valid for")                                   \
 	X(INT,    refresh_token_ttl_s,     "REFRESH_TOKEN_TTL",                 "2592000",     60,   31536000,      PLAIN,  "seconds without a refresh after which a login ends")                          \
+	X(INT,    login_max_failures,      "LOGIN_MAX_FAILURES",                "5",           1,    1000,          PLAIN,  "wrong passwords in a row after which a name is locked")                       \
+	X(INT,    login_lockout_s,         "LOGIN_LOCKOUT",                     "900",         1,    86400,         PLAIN,  "seconds that it is locked, and that a wrong password counts for")             \
+	X(INT,    login_rate_max,          "LOGIN_RATE_LIMIT_MAX",              "50",          1,    1000000,       PLAIN,  "failed logins of one client address per LOGIN_RATE_LIMIT_WINDOW")             \
+	X(INT,    login_rate_window_s,     "LOGIN_RATE_LIMIT_WINDOW",           "900",         1,    86400,         PLAIN,  "seconds that LOGIN_RATE_LIMIT_MAX counts for")                                \
+	X(BOOL,   allow_registration,      "ALLOW_REGISTRATION",                "false",       0,    0,             PLAIN,  "people may make accounts themselves")                                         \
+	X(TEXT,   admin_username,          "ADMIN_USERNAME",                    "",            0,    64,            PLAIN,  "with ADMIN_PASSWORD: made an administrator while there is none at all")       \
+	X(TEXT,   admin_password,          "ADMIN_PASSWORD",                    "",            0,    1024,          SECRET, "of that first administrator; at least 8 characters; take it away afterwards") \
 	X(TEXT,   secrets_key,             "SECRETS_KEY",                       "",            0,    512,           SECRET, "seals stored provider keys; at least 32 bytes")                               \
 	X(BOOL,   chat_anonymous,          "CHAT_ANONYMOUS",                    "false",       0,    0,             PLAIN,  "people may chat without login; a signed cookie owns their sessions")          \
 	X(TEXT,   agents_config_path,      "AGENTS_CONFIG_PATH",                "config/agents.json", 1, 4096,     PLAIN,  "file whose agents are created if they do not exist yet")                      \

@@ -215,6 +215,11 @@ const struct json *json_get(const struct json *j, const char *key)
 	return (const struct json *)(const void *)member;
 }
 
+bool json_has(const struct json *j, const char *key)
+{
+	return json_kind(j) == JSON_OBJECT && json_object_object_get_ex(mutable_of(j), key, NULL);
+}
+
 struct str json_as_str(const struct json *j)
 {
 	if (json_kind(j) != JSON_STRING)

@@ -39,6 +39,8 @@ enum json_kind { JSON_NULL, JSON_BOOL, JSON_INT, JSON_NUMBER, JSON_STRING, JSON_
 enum json_kind json_kind(const struct json *j); /* JSON_NULL for NULL */
 /* Member of an object; NULL if j is no object, or the member is absent or null. */
 const struct json *json_get(const struct json *j, const char *key);
+/* Is there such a member, even if it is null? */
+bool json_has(const struct json *j, const char *key);
 /* The text of a string, borrowed from j; empty for anything else. */
 struct str json_as_str(const struct json *j);
 int64_t json_as_int(const struct json *j, int64_t otherwise);

@@ -35,3 +35,12 @@ bool uuid_valid(struct str text)
 	}
 	return true;
 }
+
+struct uuid uuid_from(struct str text)
+{
+	struct uuid id = {""};
+
+	if (uuid_valid(text))
+		memcpy(id.text, text.p, text.len);
+	return id;
+}

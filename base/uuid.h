@@ -11,6 +11,8 @@ struct uuid {
 /* Later ids of one process always sort after earlier ones. */
 struct uuid uuid_new(void);
 bool uuid_valid(struct str text);
+/* A copy of a valid id; empty if text is none. */
+struct uuid uuid_from(struct str text);
 
 static inline struct str uuid_str(const struct uuid *id)
 {

@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 struct agents;
+struct auth;
 struct conf;
 struct loop;
 struct pool;
@@ -14,6 +15,7 @@ struct app {
 	const struct conf *conf;
 	struct loop *loop;
 	struct pool *pool;
+	struct auth *auth;
 	struct agents *agents;
 	struct turns *turns;
 	struct server *server;

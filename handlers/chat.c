@@ -1,12 +1,12 @@
 /* A chat turn over HTTP: read the question, begin the turn, then be one of its readers. */
 #include "handlers/chat.h"
 
+#include "auth/people.h"
 #include "base/clock.h"
 #include "chat/agents.h"
 #include "chat/turns.h"
 #include "handlers/body.h"
 #include "handlers/chat_request.h"
-#include "handlers/owner.h"
 #include "handlers/render.h"
 #include "handlers/request.h"
 
@@ -38,6 +38,8 @@ static enum flow_next begin_start(struct request *r)
 	chat.turn.agent = agents_find(r->app->agents, chat.agent_id);
 	if (!chat.turn.agent || !chat.turn.agent->active)
 		return request_reject(r, ERR_AGENT_NOT_FOUND);
+	if (r->person && !person_may_use_agent(r->person, chat.agent_id))
+		return request_reject_because(r, ERR_FORBIDDEN, "agentId", "This API key does not open the agent %.*s.", STR_ARG(chat.agent_id));
 	chat.turn.user_id = uuid_str(&r->user_id);
 	chat.turn.anonymous = r->anonymous;
 	r->turn = turn_start(r->app->turns, &chat.turn);
@@ -141,7 +143,6 @@ static enum flow_next read_finish(struct request *r)
 }
 
 const struct step chat_steps[] = {
-	{"identify", owner_start, NULL},
 	{"parse_body", body_start, NULL},
 	{"begin_turn", begin_start, NULL},
 	{"read_answer", read_start, read_finish},

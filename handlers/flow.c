@@ -3,7 +3,9 @@
 
 #include <stdlib.h>
 
+#include "auth/people.h"
 #include "base/clock.h"
+#include "base/password.h"
 #include "chat/turn.h"
 #include "handlers/request.h"
 
@@ -27,6 +29,10 @@ static void run(struct request *r, enum flow_next next)
 {
 	while (next == FLOW_NEXT) {
 		r->step++;
+		if (!r->step->name && r->then) {
+			r->step = r->then;
+			r->then = NULL;
+		}
 		if (!r->step->name) { /* the table forgot to answer */
 			request_reject(r, ERR_INTERNAL);
 			return;
@@ -65,6 +71,7 @@ static void free_request(struct defer *d)
 
 	json_parser_fini(&r->parser);
 	json_free(r->body);
+	person_unref(r->person);
 	arena_fini(&r->arena);
 	free(r);
 }
@@ -76,6 +83,8 @@ void flow_end(struct request *r)
 	r->over = true;
 	r->waiting = false;
 	query_fini(&r->query); /* cancels it if it is in flight */
+	if (r->password)
+		op_cancel(&r->password->op);
 	timer_fini(&r->timer);
 	if (r->turn)
 		turn_leave(r->turn, &r->reader);

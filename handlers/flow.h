@@ -18,7 +18,7 @@ struct step {
 	enum flow_next (*finish)(struct request *r); /* after FLOW_WAIT; NULL if start never waits */
 };
 
-/* Runs steps from the first one. The last one must answer. */
+/* Runs steps from the first one, and after them those of r->then if there are any. The last one must answer. */
 void flow_start(struct request *r, const struct step *steps);
 /* The operation that the step waits for is over (or has something): from the loop, never from inside start. */
 void flow_wake(struct request *r);

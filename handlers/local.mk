@@ -1,14 +1,23 @@
 noinst_LIBRARIES += libhandlers.a
 libhandlers_a_CPPFLAGS = $(AM_CPPFLAGS)
 libhandlers_a_SOURCES = \
+	handlers/access.c handlers/access.h \
+	handlers/account.c handlers/account.h \
+	handlers/accounts_json.c handlers/accounts_json.h \
+	handlers/admin.c handlers/admin.h \
+	handlers/admin_users.c handlers/admin_users.h \
 	handlers/agents.c handlers/agents.h \
 	handlers/app.h \
 	handlers/body.c handlers/body.h \
 	handlers/chat.c handlers/chat.h \
 	handlers/chat_request.c handlers/chat_request.h \
+	handlers/cors.c handlers/cors.h \
 	handlers/flow.c handlers/flow.h \
 	handlers/health.c handlers/health.h \
+	handlers/keys.c handlers/keys.h \
+	handlers/login.c handlers/login.h \
 	handlers/owner.c handlers/owner.h \
+	handlers/page.c handlers/page.h \
 	handlers/render.c handlers/render.h \
 	handlers/reply.c \
 	handlers/request.c handlers/request.h \

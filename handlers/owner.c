@@ -27,11 +27,11 @@ static bool take_cookie(struct request *r)
 	sign(r->app->conf, id, right);
 	if (!crypto_equal(given, right, sizeof(right)))
 		return false;
-	memcpy(r->user_id.text, id.p, id.len);
+	r->user_id = uuid_from(id);
 	return true;
 }
 
-enum flow_next owner_start(struct request *r)
+enum flow_next owner_from_cookie(struct request *r)
 {
 	if (!r->app->conf->chat_anonymous)
 		return request_reject(r, ERR_AUTH_REQUIRED);

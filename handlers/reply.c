@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "fcgi/conn.h"
+#include "handlers/cors.h"
 #include "handlers/owner.h"
 #include "handlers/request.h"
 #include "handlers/router.h"
@@ -12,6 +13,8 @@ static const char *reason_phrase(int status)
 {
 	switch (status) {
 	case 200: return "OK";
+	case 201: return "Created";
+	case 204: return "No Content";
 	case 400: return "Bad Request";
 	case 401: return "Unauthorized";
 	case 403: return "Forbidden";
@@ -21,6 +24,7 @@ static const char *reason_phrase(int status)
 	case 409: return "Conflict";
 	case 413: return "Payload Too Large";
 	case 415: return "Unsupported Media Type";
+	case 423: return "Locked";
 	case 429: return "Too Many Requests";
 	case 502: return "Bad Gateway";
 	case 503: return "Service Unavailable";
@@ -29,15 +33,18 @@ static const char *reason_phrase(int status)
 	}
 }
 
-/* Headers that every answer has. */
+/* Headers that every answer has. content_type is NULL if it has no body. */
 static void put_head(struct request *r, struct buf *out, int status, const char *content_type)
 {
 	uint64_t took_us = clock_mono_us() - r->began_us;
 
 	r->status = status;
-	buf_printf(out, "Status: %d %s\r\nContent-Type: %s\r\nX-Request-Id: %s\r\nX-LLMChat-Overhead-Us: %llu\r\n", status, reason_phrase(status),
-		   content_type, r->request_id, (unsigned long long)(took_us > r->not_ours_us ? took_us - r->not_ours_us : 0));
+	buf_printf(out, "Status: %d %s\r\nX-Request-Id: %s\r\nX-LLMChat-Overhead-Us: %llu\r\n", status, reason_phrase(status), r->request_id,
+		   (unsigned long long)(took_us > r->not_ours_us ? took_us - r->not_ours_us : 0));
+	if (content_type)
+		buf_printf(out, "Content-Type: %s\r\n", content_type);
 	owner_put_cookie(r, out);
+	cors_put(r, out);
 }
 
 /* Sends the last bytes; the request is over. */
@@ -98,6 +105,8 @@ static enum flow_next refuse(struct request *r, int err, const char *field, cons
 		n = snprintf(extra, sizeof(extra), "Retry-After: %d\r\n", retry_after_s);
 		json_add_int(&w, "retryAfter", retry_after_s);
 	}
+	if (info->status == 401)
+		n += snprintf(extra + n, sizeof(extra) - (size_t)n, "WWW-Authenticate: Bearer realm=\"llmchat\"\r\n");
 	if (info->status == 405)
 		router_put_allow(r, extra + n, sizeof(extra) - (size_t)n);
 	put_envelope_end(r, &w);
@@ -134,7 +143,7 @@ enum flow_next request_reject_field(struct request *r, const struct json_complai
 	return refuse(r, ERR_VALIDATION, complaint->field, complaint->sentence, -1);
 }
 
-enum flow_next request_reply(struct request *r, struct str data, struct str pagination)
+static enum flow_next reply_data(struct request *r, int status, struct str data, struct str pagination)
 {
 	struct buf body = {0};
 	struct json_writer w = {.out = &body};
@@ -152,8 +161,30 @@ enum flow_next request_reply(struct request *r, struct str data, struct str pagi
 		json_close(&w, '}');
 	}
 	put_envelope_end(r, &w);
-	reply(r, 200, "", buf_str(&body));
+	reply(r, status, "", buf_str(&body));
 	buf_fini(&body);
+	return FLOW_DONE;
+}
+
+enum flow_next request_reply(struct request *r, struct str data, struct str pagination)
+{
+	return reply_data(r, 200, data, pagination);
+}
+
+enum flow_next request_reply_created(struct request *r, struct str data)
+{
+	return reply_data(r, 201, data, STR(""));
+}
+
+enum flow_next request_reply_empty(struct request *r, const char *headers)
+{
+	struct buf out = {0};
+
+	put_head(r, &out, 204, NULL);
+	buf_add_cstr(&out, headers);
+	buf_add_cstr(&out, "\r\n");
+	finish(r, buf_str(&out));
+	buf_fini(&out);
 	return FLOW_DONE;
 }
 

@@ -6,8 +6,12 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/password.h"
 #include "fcgi/conn.h"
+#include "handlers/access.h"
 #include "handlers/router.h"
+
+enum { MAX_ADDRESS = 64 }; /* an IPv6 address with a zone has less */
 
 static bool valid_request_id(struct str id)
 {
@@ -26,6 +30,11 @@ static void take_request_id(struct request *r)
 	snprintf(r->request_id, sizeof(r->request_id), "%.*s", STR_ARG(given));
 }
 
+static void on_query_done(struct op *op)
+{
+	flow_wake(CONTAINER_OF(op, struct request, query.op));
+}
+
 void request_begin(struct app *app, struct fcgi_request *fcgi)
 {
 	struct request *r = mem_alloc(sizeof(*r));
@@ -38,13 +47,15 @@ void request_begin(struct app *app, struct fcgi_request *fcgi)
 	list_init(&r->resume.node);
 	list_init(&r->reader.node);
 	query_init(&r->query);
+	r->query.op.done = on_query_done;
 	take_request_id(r);
 	r->log.request_id = r->request_id;
 	r->method = request_param(r, "REQUEST_METHOD");
 	uri = request_param(r, "REQUEST_URI");
 	r->path = str_cut(&uri, '?');
 	r->query_string = request_param(r, "QUERY_STRING");
-	flow_start(r, router_find(r));
+	r->then = router_find(r);
+	flow_start(r, access_steps);
 }
 
 void request_client_left(struct request *r)
@@ -62,6 +73,34 @@ void request_writable(struct request *r)
 struct str request_param(const struct request *r, const char *name)
 {
 	return params_get(&r->fcgi->params, name);
+}
+
+struct str request_address(const struct request *r)
+{
+	struct str address = request_param(r, "REMOTE_ADDR");
+
+	return address.len <= MAX_ADDRESS ? address : STR("");
+}
+
+/* A job and who waits for it. */
+struct request_job {
+	struct password_job job;
+	struct request *request;
+};
+
+static void on_password_done(struct op *op)
+{
+	flow_wake(CONTAINER_OF(op, struct request_job, job.op)->request);
+}
+
+struct password_job *request_password_job(struct request *r)
+{
+	struct request_job *mine = arena_alloc(&r->arena, sizeof(*mine));
+
+	mine->request = r;
+	mine->job.op.done = on_password_done;
+	r->password = &mine->job;
+	return r->password;
 }
 
 struct str request_cookie(const struct request *r, const char *name)
@@ -101,6 +140,11 @@ struct str request_decode(struct request *r, struct str s, bool plus_is_blank)
 		}
 	}
 	return (struct str){p, n};
+}
+
+bool request_text_valid(struct str s)
+{
+	return utf8_valid(s) && !(s.len && memchr(s.p, '\0', s.len));
 }
 
 bool request_query(struct request *r, const char *name, struct str *out)

@@ -12,6 +12,8 @@
 #include "handlers/flow.h"
 
 struct fcgi_request;
+struct password_job;
+struct person;
 struct route;
 struct turn;
 
@@ -29,15 +31,17 @@ struct request {
 	uint64_t began_us;
 	uint64_t not_ours_us; /* time that was the provider's, for X-LLMChat-Overhead-Us */
 	/* who */
-	struct uuid user_id; /* the owner of what is read and written; empty text if nobody */
+	struct person *person; /* owned reference; NULL: nobody who has logged in */
+	struct uuid user_id;   /* the owner of what is read and written; empty text if nobody */
 	bool anonymous, new_cookie;
 	/* the flow (handlers/flow.c) */
-	const struct step *step;
+	const struct step *step, *then; /* then: the route's, while those before them run */
 	bool waiting, over;
 	struct defer resume; /* runs the flow on, or frees the request once it is over */
 	uint64_t step_began_us;
 	/* what steps wait for: one of these at a time */
-	struct query query;
+	struct query query;             /* its op.done wakes the flow */
+	struct password_job *password;  /* in arena; NULL: none is wanted */
 	struct timer timer;
 	struct turn *turn; /* borrowed while reader is joined */
 	struct reader reader;
@@ -59,14 +63,21 @@ void request_writable(struct request *r);
 
 /* A request header as FastCGI parameter, e.g. HTTP_COOKIE; empty if there is none. */
 struct str request_param(const struct request *r, const char *name);
+/* The client's address, as nginx vouches for it. */
+struct str request_address(const struct request *r);
 /* A cookie's value; empty if there is none. */
 struct str request_cookie(const struct request *r, const char *name);
 /* %XX and, if wanted, + decoded, in the arena. */
 struct str request_decode(struct request *r, struct str s, bool plus_is_blank);
+/* Is it UTF-8 without NUL, as the database takes it? What comes in a path or a query string may be anything. */
+bool request_text_valid(struct str s);
 /* A decoded parameter of the query string, in the request's arena; false if it is not there. */
 bool request_query(struct request *r, const char *name, struct str *out);
 /* The same as a whole number. False, and the request is refused, if it is out of bounds. */
 MUST_CHECK bool request_query_int(struct request *r, const char *name, int64_t min, int64_t max, int64_t *out);
+
+/* A job of base/password whose end wakes the flow; the flow's end cancels it. */
+struct password_job *request_password_job(struct request *r);
 
 /* Answers. Each sends the whole answer and ends the request; use them as `return request_…(…);` in a step. */
 
@@ -79,6 +90,10 @@ enum flow_next request_reject_field(struct request *r, const struct json_complai
 enum flow_next request_reject_later(struct request *r, int err, int retry_after_s);
 /* Success in the envelope; data and pagination are JSON, pagination may be empty. */
 enum flow_next request_reply(struct request *r, struct str data, struct str pagination);
+/* The same for something that was made: status 201. */
+enum flow_next request_reply_created(struct request *r, struct str data);
+/* No body: status 204 and header lines (each with its CRLF). */
+enum flow_next request_reply_empty(struct request *r, const char *headers);
 /* JSON without the envelope. */
 enum flow_next request_reply_bare(struct request *r, int status, struct str json);
 

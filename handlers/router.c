@@ -1,9 +1,15 @@
 /* Matching a path to its route. */
 #include "handlers/router.h"
 
+#include "handlers/account.h"
+#include "handlers/admin.h"
+#include "handlers/admin_users.h"
 #include "handlers/agents.h"
 #include "handlers/chat.h"
+#include "handlers/cors.h"
 #include "handlers/health.h"
+#include "handlers/keys.h"
+#include "handlers/login.h"
 #include "handlers/request.h"
 #include "handlers/sessions.h"
 
@@ -11,11 +17,34 @@ static const struct route routes[] = {
 	{"GET", "/health", WHO_PUBLIC, false, health_steps},
 	{"GET", "/health/ready", WHO_PUBLIC, false, health_ready_steps},
 	{"GET", "/health/stream", WHO_PUBLIC, true, health_stream_steps},
+	{"POST", "/api/auth/login", WHO_PUBLIC, false, login_steps},
+	{"POST", "/api/auth/register", WHO_PUBLIC, false, register_steps},
+	{"POST", "/api/auth/refresh", WHO_PUBLIC, false, refresh_steps},
+	{"POST", "/api/auth/logout", WHO_LOGIN, false, logout_steps},
+	{"GET", "/api/auth/verify", WHO_USER, false, verify_steps},
+	{"POST", "/api/auth/verify", WHO_USER, false, verify_steps},
+	{"GET", "/api/auth/profile", WHO_USER, false, profile_steps},
+	{"PATCH", "/api/auth/profile", WHO_LOGIN, false, profile_update_steps},
+	{"POST", "/api/auth/change-password", WHO_LOGIN, false, change_password_steps},
+	{"GET", "/api/auth/keys", WHO_LOGIN, false, keys_list_steps},
+	{"POST", "/api/auth/keys", WHO_LOGIN, false, keys_create_steps},
+	{"DELETE", "/api/auth/keys/:id", WHO_LOGIN, false, keys_revoke_steps},
 	{"GET", "/api/agents", WHO_PUBLIC, false, agents_list_steps},
 	{"GET", "/api/agents/:id", WHO_PUBLIC, false, agents_get_steps},
 	{"POST", "/api/chat/completions", WHO_OWNER, true, chat_steps},
 	{"POST", "/api/chat/messages", WHO_OWNER, true, chat_steps},
 	{"GET", "/api/chat/sessions/:id/messages", WHO_OWNER, false, sessions_messages_steps},
+	{"GET", "/api/admin/users", WHO_ADMIN, false, admin_users_list_steps},
+	{"POST", "/api/admin/users", WHO_ADMIN, false, admin_users_create_steps},
+	{"GET", "/api/admin/users/:id", WHO_ADMIN, false, admin_users_get_steps},
+	{"PATCH", "/api/admin/users/:id", WHO_ADMIN, false, admin_users_update_steps},
+	{"PUT", "/api/admin/users/:id", WHO_ADMIN, false, admin_users_update_steps},
+	{"POST", "/api/admin/users/:id/reset-password", WHO_ADMIN, false, admin_users_reset_password_steps},
+	{"POST", "/api/admin/users/:id/revoke", WHO_ADMIN, false, admin_users_revoke_steps},
+	{"GET", "/api/admin/keys", WHO_ADMIN, false, admin_keys_list_steps},
+	{"DELETE", "/api/admin/keys/:id", WHO_ADMIN, false, admin_keys_revoke_steps},
+	{"GET", "/api/admin/audit", WHO_ADMIN, false, admin_audit_steps},
+	{"GET", "/api/admin/system-info", WHO_ADMIN, false, admin_system_info_steps},
 };
 
 static enum flow_next refuse_route(struct request *r)
@@ -64,7 +93,7 @@ const struct step *router_find(struct request *r)
 		if (!matches(routes[i].pattern, r->path, params))
 			continue;
 		if (!str_eq_cstr(method, routes[i].method)) {
-			refusal = no_method_steps;
+			refusal = str_eq(method, STR("OPTIONS")) ? cors_options_steps : no_method_steps;
 			continue;
 		}
 		r->route = &routes[i];
@@ -93,7 +122,9 @@ void router_put_allow(const struct request *r, char *out, size_t size)
 
 void router_print(FILE *out)
 {
-	static const char *const who[] = {[WHO_PUBLIC] = "public", [WHO_OWNER] = "owner"};
+	static const char *const who[] = {
+		[WHO_PUBLIC] = "public", [WHO_OWNER] = "owner", [WHO_USER] = "user", [WHO_LOGIN] = "login", [WHO_ADMIN] = "admin",
+	};
 
 	for (size_t i = 0; i < N_ELEMENTS(routes); i++)
 		fprintf(out, "%s\t%s\t%s\t%s\n", routes[i].method, routes[i].pattern, who[routes[i].who], routes[i].streams ? "stream" : "plain");

@@ -3,18 +3,12 @@
 
 #include "chat/turn.h"
 #include "db/messages.h"
-#include "handlers/owner.h"
 #include "handlers/request.h"
 
 struct page {
 	int64_t limit, offset;
 	struct str role;
 };
-
-static void on_rows(struct op *op)
-{
-	flow_wake(CONTAINER_OF(op, struct request, query.op));
-}
 
 static bool valid_role(struct str role)
 {
@@ -31,9 +25,8 @@ static enum flow_next load_start(struct request *r)
 		return FLOW_DONE;
 	if (request_query(r, "role", &page->role) && !valid_role(page->role))
 		return request_reject_because(r, ERR_VALIDATION, "role", "role must be user, assistant or system.");
-	if (!utf8_valid(r->path_params[0]) || memchr(r->path_params[0].p, '\0', r->path_params[0].len))
+	if (!request_text_valid(r->path_params[0]))
 		return request_reject(r, ERR_SESSION_NOT_FOUND);
-	r->query.op.done = on_rows;
 	messages_list(r->app->pool, &r->query, uuid_str(&r->user_id), r->path_params[0], page->role, page->limit, page->offset);
 	return FLOW_WAIT;
 }
@@ -111,7 +104,6 @@ static enum flow_next load_finish(struct request *r)
 }
 
 const struct step sessions_messages_steps[] = {
-	{"identify", owner_start, NULL},
 	{"load_messages", load_start, load_finish},
 	{NULL, NULL, NULL},
 };

@@ -15,7 +15,7 @@ layer_of() {
 	base) echo 0 ;;
 	net) echo 1 ;;
 	fcgi | db | cache | llm | telemetry) echo 2 ;;
-	chat) echo 3 ;;
+	chat | auth) echo 3 ;;
 	handlers | ctl) echo 4 ;;
 	*) echo none ;;
 	esac
@@ -36,7 +36,7 @@ homes_of() {
 	esac
 }
 
-folders="base net fcgi db cache llm telemetry chat handlers ctl sim"
+folders="base net fcgi db cache llm telemetry chat auth handlers ctl sim"
 sources=$(for folder in $folders; do
 	[ ! -d "$folder" ] || find "$folder" -name '*.[ch]'
 done | sort)

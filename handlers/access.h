@@ -1,0 +1,9 @@
+/* The step before every route's own: who asks, and may he? The route table says who may. */
+#pragma once
+#include "db/audit.h"
+#include "handlers/flow.h"
+
+extern const struct step access_steps[];
+
+/* Who asks, for the audit log; borrowed from the request. */
+struct audit_who access_who(const struct request *r);
