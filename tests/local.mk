@@ -3,6 +3,7 @@ include tests/sim/local.mk
 dist_check_SCRIPTS += tests/config_doc.sh tests/layers.sh tests/nginx_routes.sh
 include tests/unit/db/local.mk
 include tests/unit/ctl/local.mk
+include tests/unit/auth/local.mk
 include tests/unit/chat/local.mk
 include tests/unit/handlers/local.mk
 include tests/fuzz/local.mk

@@ -546,6 +546,25 @@ static void wants_long_secrets(void **state)
 	conf_fini(&conf);
 }
 
+static void wants_name_and_password_of_the_first_admin(void **state)
+{
+	struct conf conf;
+
+	(void)state;
+	setenv("ADMIN_USERNAME", "root", 1);
+	assert_refused(NULL, "ADMIN_PASSWORD", "missing", "go together");
+	setenv("ADMIN_PASSWORD", "short", 1);
+	assert_refused(NULL, "ADMIN_PASSWORD", "8 characters", "");
+	setenv("ADMIN_PASSWORD", "long enough", 1);
+	load(&conf, NULL);
+	conf_fini(&conf);
+	setenv("ADMIN_USERNAME", " root", 1);
+	assert_refused(NULL, "ADMIN_USERNAME", "blank", "");
+	unsetenv("ADMIN_USERNAME");
+	assert_refused(NULL, "ADMIN_USERNAME", "missing", "go together");
+	unsetenv("ADMIN_PASSWORD");
+}
+
 static void checks_what_belongs_together(void **state)
 {
 	(void)state;
@@ -593,6 +612,7 @@ static void prints_everything_but_secrets(void **state)
 	for (size_t i = 0; i < N_ELEMENTS(rows); i++)
 		if (rows[i].secret)
 			setenv(rows[i].name, SECRET "-shown-nowhere", 1);
+	setenv("ADMIN_USERNAME", "root", 1); /* goes with the password */
 	setenv("NODE_ENV", "staging", 1);
 	load(&conf, NULL);
 	text = printed(&conf);
@@ -607,6 +627,7 @@ static void prints_everything_but_secrets(void **state)
 	for (size_t i = 0; i < N_ELEMENTS(rows); i++)
 		if (rows[i].secret && strcmp(rows[i].name, "TOKEN_SECRET") != 0)
 			unsetenv(rows[i].name);
+	unsetenv("ADMIN_USERNAME");
 	load(&conf, NULL);
 	text = printed(&conf);
 	assert_non_null(strstr(text, "DB_PASSWORD=(not set)\n"));
@@ -662,6 +683,7 @@ int main(void)
 		T(keeps_names_that_are_not_its_own),
 		T(refuses_a_file_that_others_may_read),
 		T(wants_long_secrets),
+		T(wants_name_and_password_of_the_first_admin),
 		T(checks_what_belongs_together),
 		T(prints_everything_but_secrets),
 		T(helps_with_every_name),
