@@ -114,6 +114,7 @@ int main(int argc, char **argv)
 		return EXIT_SUCCESS;
 	}
 	if (!options_read(&load->options, argc, argv)) {
+		options_fini(&load->options);
 		free(load);
 		return 2;
 	}
@@ -140,6 +141,7 @@ int main(int argc, char **argv)
 	close(load->epoll_fd);
 	free(clients);
 	free(load->visitors);
+	options_fini(&load->options);
 	free(load);
 	return good ? EXIT_SUCCESS : EXIT_FAILURE;
 }

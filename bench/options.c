@@ -3,6 +3,9 @@
 
 #include <getopt.h>
 #include <stdio.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
 
 enum { MS = 1000, SECOND = 1000000, MAX_CLIENTS = 28000, SMALL_BUFFER = 8192 };
 
@@ -19,6 +22,7 @@ void options_print_usage(void)
 	      "  --body JSON              body instead of the usual one: @i@ is the request's number, @a@ the agent\n"
 	      "  --path PATH              address instead of the kind's\n"
 	      "  --header 'NAME: VALUE'   one more header line\n"
+	      "  --bearer-file FILE       access tokens or keys, one a line, that the requests take in turn\n"
 	      "  --n N                    streams or connections (1)\n"
 	      "  --ramp-ms MS             begin them spread over so long; 0: at once (0)\n"
 	      "  --duration-s S           begin another one wherever one has ended, for so long (streams: 0, each once; else 10)\n"
@@ -65,6 +69,33 @@ static bool read_seconds(const char *name, const char *value, uint64_t *us)
 	return true;
 }
 
+static bool read_bearers(struct options *o, const char *name, const char *path)
+{
+	FILE *f = fopen(path, "re");
+	size_t n;
+
+	if (!f)
+		return complain(name, path);
+	do {
+		n = fread(buf_reserve(&o->bearer_text, 65536), 1, 65536, f);
+		o->bearer_text.len += n;
+	} while (n > 0);
+	fclose(f);
+	o->bearers = mem_alloc((o->bearer_text.len + 1) * sizeof(*o->bearers)); /* more than there can be */
+	for (struct str rest = buf_str(&o->bearer_text), line; rest.len > 0;) {
+		line = str_trim(str_cut(&rest, '\n'));
+		if (line.len)
+			o->bearers[o->n_bearers++] = line;
+	}
+	return o->n_bearers > 0 || complain(name, path);
+}
+
+void options_fini(struct options *o)
+{
+	free(o->bearers);
+	buf_fini(&o->bearer_text);
+}
+
 enum {
 	O_PORT = 'p',
 	O_KIND = 'k',
@@ -72,6 +103,7 @@ enum {
 	O_BODY = 'b',
 	O_PATH = 'P',
 	O_HEADER = 'H',
+	O_BEARERS = 'A',
 	O_N = 'n',
 	O_RAMP = 'r',
 	O_DURATION = 'd',
@@ -96,6 +128,7 @@ static const struct option names[] = {
 	{"body", 1, NULL, O_BODY},
 	{"path", 1, NULL, O_PATH},
 	{"header", 1, NULL, O_HEADER},
+	{"bearer-file", 1, NULL, O_BEARERS},
 	{"n", 1, NULL, O_N},
 	{"ramp-ms", 1, NULL, O_RAMP},
 	{"duration-s", 1, NULL, O_DURATION},
@@ -135,6 +168,7 @@ static bool read_option(struct options *o, int option, const char *name, const c
 	case O_BODY: o->body = value; return true;
 	case O_PATH: o->path = value; return true;
 	case O_HEADER: o->headers = value; return true;
+	case O_BEARERS: return read_bearers(o, name, value);
 	case O_N: return read_number(name, value, MAX_CLIENTS, &o->n);
 	case O_RAMP: o->ramp_us = read_number(name, value, 3600000, &n) ? (uint64_t)n * MS : UINT64_MAX; return o->ramp_us != UINT64_MAX;
 	case O_THINK: o->think_us = read_number(name, value, 3600000, &n) ? (uint64_t)n * MS : UINT64_MAX; return o->think_us != UINT64_MAX;

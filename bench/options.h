@@ -1,5 +1,6 @@
 /* What the load generator is asked to do: its command line. */
 #pragma once
+#include "base/buf.h"
 #include "bench/check.h"
 
 enum mode {
@@ -14,6 +15,9 @@ struct options {
 	uint16_t port;
 	const char *path, *body, *headers, *agent; /* borrowed from argv or literals; body is a template, see request.h */
 	size_t n;                                  /* streams, or connections */
+	struct buf bearer_text;                    /* owned: of the file */
+	struct str *bearers;                       /* owned: its lines; request i has number i of them, and after the last the first */
+	size_t n_bearers;
 	size_t n_cookies;                          /* visitors that take turns; 0: each request is a new one's */
 	uint64_t ramp_us, duration_us, warmup_us, think_us, timeout_us;
 	size_t leave_after, leave_up_to; /* close after so many events */
@@ -25,4 +29,5 @@ struct options {
 
 /* False, and a sentence on stderr, if the command line cannot be understood. */
 MUST_CHECK bool options_read(struct options *o, int argc, char **argv);
+void options_fini(struct options *o);
 void options_print_usage(void);

@@ -71,6 +71,8 @@ void request_add(struct buf *out, const struct options *o, uint64_t i, const cha
 		   body.len);
 	if (cookie[0])
 		buf_printf(out, "Cookie: %s\r\n", cookie);
+	if (o->n_bearers)
+		buf_printf(out, "Authorization: Bearer %.*s\r\n", STR_ARG(o->bearers[i % o->n_bearers]));
 	if (o->headers)
 		buf_printf(out, "%s\r\n", o->headers);
 	buf_add_str(out, STR("\r\n"));
