@@ -11,10 +11,6 @@ _spec = importlib.util.spec_from_file_location("tests_faults", ROOT / "tests" / 
 mischief = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(mischief)
 
-# A second to wait for PostgreSQL: the faults must be over before the streams are.
-SETTINGS = ["DB_CONNECTION_TIMEOUT=1000", "DB_STATEMENT_TIMEOUT=1000"]
-
-
 def one(rig, fault):
     """The neighbours' report, or why there is none."""
     print(f"… {fault.name}", flush=True)
@@ -32,7 +28,7 @@ def run(args):
     wanted = [fault for name, fault in mischief.FAULTS.items() if not args.only or name in args.only]
     if not wanted:
         raise SystemExit(f"bench: there is no such fault; --only knows {', '.join(mischief.FAULTS)}")
-    args.settings = SETTINGS + args.settings
+    args.settings = [f"{name}={value}" for name, value in mischief.SETTINGS.items()] + args.settings
 
     def work(rig):
         about = rig.about()

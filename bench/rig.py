@@ -292,7 +292,7 @@ class Rig:
         commit = first_line("git", "-C", str(ROOT), "describe", "--always", "--dirty") if (ROOT / ".git").exists() else "?"
         return {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "cores": os.cpu_count(), "cpu": cpu.group(1) if cpu else "?",
                 "kernel": os.uname().release, "nginx": first_line(shutil.which("nginx") or "/usr/sbin/nginx", "-v").rpartition(" ")[2],
-                "commit": commit, "load_before": os.getloadavg()[0], "postgresql": settings, "raised": {**RAISED, **self.settings},
+                "commit": commit, "load_before": os.getloadavg()[0], "postgresql": settings, "raised": {name: value for name, value in {**RAISED, **self.settings}.items() if "PASSWORD" not in name},
                 "descriptors": self.n_descriptors, "db_max_connections": int(self.stack.setting("DB_MAX_CONNECTIONS") or 50),
                 "responders": len(self.stack.responders())}
 

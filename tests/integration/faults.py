@@ -33,6 +33,12 @@ AGENTS = {
 }
 
 
+# What a stack must be started with: a second to wait for PostgreSQL, since the faults must be over before the streams are, and somebody
+# who can log in.
+SETTINGS = {"DB_CONNECTION_TIMEOUT": 1000, "DB_STATEMENT_TIMEOUT": 1000, "MAX_ANSWER_BYTES": 8 << 20,
+            "ADMIN_USERNAME": "root", "ADMIN_PASSWORD": "nobody guesses this"}
+
+
 # ---- the neighbours ----
 
 class Neighbours:
@@ -347,6 +353,16 @@ def postgresql_restarts(stack):
     for answer in answers:
         assert answer.status == 200 or (answer.status, answer.json()["code"]) == (503, "DB_UNAVAILABLE"), answer
     wait_until_it_answers(stack)
+
+
+# ---- passwords ----
+
+@fault()
+def fifty_log_in_at_once(stack):
+    """Each costs 80 ms and 64 MiB, on purpose."""
+    logins = in_threads(50, lambda _: stack.post("/api/auth/login", json={"username": "root", "password": "nobody guesses this"}, timeout=60))
+    assert {answer.status for answer in logins} == {200}
+    assert len({answer.json()["data"]["token"] for answer in logins}) == 50
 
 
 # ---- responders ----

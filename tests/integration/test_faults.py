@@ -6,7 +6,7 @@ import pytest
 
 from chatting import new_stack
 from conftest import finish
-from faults import AGENTS, FAULTS, wait_for_both, wait_until_it_answers
+from faults import AGENTS, FAULTS, SETTINGS, wait_for_both, wait_until_it_answers
 from stack import ROOT, wait_for
 
 LOAD = os.environ.get("STACK_LOAD", str(ROOT / "build" / "sanitize" / "bench" / "load"))
@@ -14,8 +14,7 @@ LOAD = os.environ.get("STACK_LOAD", str(ROOT / "build" / "sanitize" / "bench" / 
 
 @pytest.fixture(scope="module")
 def own_stack():
-    # A second to wait for PostgreSQL: the faults must be over before the streams are.
-    stack = new_stack(AGENTS, MAX_ANSWER_BYTES=8 << 20, DB_CONNECTION_TIMEOUT=1000, DB_STATEMENT_TIMEOUT=1000)
+    stack = new_stack(AGENTS, **SETTINGS)
     stack.start()
     stack.wait_until_ready()
     yield stack
