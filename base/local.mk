@@ -20,6 +20,7 @@ libbase_a_SOURCES = \
 	base/password.c base/password.h \
 	base/process.c base/process.h \
 	base/secret.c base/secret.h \
+	base/siblings.c base/siblings.h \
 	base/str.c base/str.h \
 	base/uuid.c base/uuid.h \
 	base/worker.c base/worker.h

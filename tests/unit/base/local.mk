@@ -17,6 +17,7 @@ check_PROGRAMS += \
 	tests/unit/base/test_password \
 	tests/unit/base/test_process \
 	tests/unit/base/test_secret \
+	tests/unit/base/test_siblings \
 	tests/unit/base/test_str \
 	tests/unit/base/test_uuid \
 	tests/unit/base/test_worker
@@ -105,3 +106,7 @@ tests_unit_base_test_mem_LDADD = $(base_test_libs)
 tests_unit_base_test_jwt_SOURCES = tests/unit/base/test_jwt.c tests/unit/support.h
 tests_unit_base_test_jwt_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(JWT_CFLAGS)
 tests_unit_base_test_jwt_LDADD = $(base_test_libs) $(JWT_LIBS)
+
+tests_unit_base_test_siblings_SOURCES = tests/unit/base/test_siblings.c tests/unit/support.h
+tests_unit_base_test_siblings_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_base_test_siblings_LDADD = $(base_test_libs)
