@@ -16,6 +16,7 @@
 #include "base/loop.h"
 #include "base/mem.h"
 #include "base/process.h"
+#include "base/siblings.h"
 #include "chat/agents.h"
 #include "chat/turns.h"
 #include "config.h"
@@ -23,6 +24,7 @@
 #include "db/pool.h"
 #include "fcgi/server.h"
 #include "handlers/app.h"
+#include "handlers/host.h"
 #include "handlers/request.h"
 #include "handlers/router.h"
 #include "net/ca_file.h"
@@ -41,6 +43,7 @@ enum {
 struct responder {
 	struct conf conf;
 	struct process process;
+	struct siblings *siblings;
 	struct app app;
 	struct server server;
 	struct turns turns;
@@ -102,6 +105,7 @@ static void on_terminate(void *arg, int signum)
 		return;
 	log_info(NULL, "draining", "signal", signum, "turns", me->turns.n_live, "connections", me->server.n_conns);
 	me->app.draining = true;
+	host_publish(&me->app);
 	me->drain_until_us = clock_mono_us() + (uint64_t)me->conf.drain_timeout_ms * 1000;
 	server_drain(&me->server);
 	pool_shrink(me->pool, 1); /* the next generation wants the others */
@@ -160,13 +164,15 @@ static int start_parts(struct responder *me, char *why, size_t why_size)
 			    (size_t)conf_share(conf->db_min_connections, conf->responders, slot));
 	me->app = (struct app){.conf = conf, .loop = me->loop, .pool = me->pool, .turns = &me->turns, .auth = &me->auth, .server = &me->server};
 	me->app.began_us = clock_mono_us();
+	me->app.process = &me->process;
+	me->siblings = me->app.siblings = siblings_new(me->loop, &me->process, host_publish, &me->app);
 	me->app.agents = agents_new(me->loop, me->pool, conf, why, why_size);
 	if (!me->app.agents)
 		return -1;
 	pool_on_reachable(me->pool, on_database_reachable, me->app.agents);
 	auth_init(&me->auth, me->loop, me->pool, conf);
 	me->changes = changes_new(me->loop, me->pool, on_change, me);
-	turns_init(&me->turns, me->loop, me->http, me->pool, conf, &me->process);
+	turns_init(&me->turns, me->loop, me->http, me->pool, conf, &me->process, me->siblings);
 	me->server = (struct server){
 		.loop = me->loop,
 		.handler = {on_request, on_writable, on_left, me},
@@ -197,6 +203,7 @@ static void stop_parts(struct responder *me)
 	changes_free(me->changes);
 	auth_fini(&me->auth);
 	agents_free(me->app.agents);
+	siblings_free(me->siblings);
 	timer_fini(&me->start_tick);
 	timer_fini(&me->drain_tick);
 	http_free(me->http);

@@ -358,7 +358,7 @@ struct turn *turn_start(struct turns *turns, const struct turn_request *request)
 	size_t n_bytes = asked_bytes(request);
 	struct turn *turn;
 
-	if ((int64_t)turns->n_live >= turns->conf->max_concurrent || turns->asked_bytes + n_bytes > (size_t)turns->conf->max_buffered_bytes)
+	if (!turns_have_room(turns) || turns->asked_bytes + n_bytes > (size_t)turns->conf->max_buffered_bytes)
 		return NULL;
 	turn = mem_alloc(sizeof(*turn));
 	turn->turns = turns;
@@ -377,7 +377,7 @@ struct turn *turn_start(struct turns *turns, const struct turn_request *request)
 	list_init(&turn->write.node);
 	list_init(&turn->gone.node);
 	list_push(&turns->live, &turn->node);
-	turns->n_live++;
+	turns_count(turns, 1);
 	keep_request(turn, request, n_bytes);
 	store_beginning(turn, request->chat_id.len > 0 && request->n_messages == 1);
 	return turn;
@@ -434,7 +434,7 @@ void turn_free(struct turn *turn)
 	defer_cancel(&turn->gone);
 	count_asked(turn, 0);
 	list_remove(&turn->node);
-	turn->turns->n_live--;
+	turns_count(turn->turns, -1);
 	agent_unref(turn->agent);
 	free(turn);
 }

@@ -7,17 +7,29 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/process.h"
+#include "base/siblings.h"
 #include "chat/sweeper.h"
 
 void turns_init(struct turns *turns, struct loop *loop, struct http *http, struct pool *pool, const struct conf *conf,
-		const struct process *process)
+		struct process *process, const struct siblings *siblings)
 {
-	*turns = (struct turns){.loop = loop, .http = http, .pool = pool, .conf = conf};
+	*turns = (struct turns){.loop = loop, .http = http, .pool = pool, .conf = conf, .process = process, .siblings = siblings};
 	turns->budget.max_bytes = (size_t)conf->max_answer_bytes;
 	turns->budget.max_total_bytes = (size_t)conf->max_answers_bytes;
 	list_init(&turns->live);
 	turns->writes = turn_writes_new(loop, pool, conf, process);
 	turns->sweeper = sweeper_new(loop, pool, process);
+}
+
+bool turns_have_room(const struct turns *turns)
+{
+	return turns->n_live + siblings_sum(turns->siblings, COUNT_TURNS) < (uint64_t)turns->conf->max_concurrent;
+}
+
+void turns_count(struct turns *turns, int change)
+{
+	turns->n_live += (size_t)change;
+	process_set(turns->process, COUNT_TURNS, turns->n_live);
 }
 
 void turns_fini(struct turns *turns)

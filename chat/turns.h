@@ -6,12 +6,15 @@ struct conf;
 struct http;
 struct pool;
 struct process;
+struct siblings;
 
 struct turns {
 	struct loop *loop;           /* borrowed, as all of these */
 	struct http *http;
 	struct pool *pool;
 	const struct conf *conf;
+	struct process *process;
+	const struct siblings *siblings;
 	struct turn_writes *writes; /* owned */
 	struct answer_budget budget;
 	struct list live;
@@ -22,7 +25,12 @@ struct turns {
 };
 
 void turns_init(struct turns *turns, struct loop *loop, struct http *http, struct pool *pool, const struct conf *conf,
-		const struct process *process);
+		struct process *process, const struct siblings *siblings);
+/* May another one begin? MAX_CONCURRENT_REQUESTS is the host's: the siblings' turns count too. What two responders begin within the
+ * same microseconds may exceed it by a few. */
+bool turns_have_room(const struct turns *turns);
+/* Another one lives, or has gone. Tells the siblings. */
+void turns_count(struct turns *turns, int change);
 /* No turn may be live. */
 void turns_fini(struct turns *turns);
 /* Interrupts all: their endings are still to be stored, watch n_live. */

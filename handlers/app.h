@@ -8,7 +8,9 @@ struct auth;
 struct conf;
 struct loop;
 struct pool;
+struct process;
 struct server;
+struct siblings;
 struct turns;
 
 struct app {
@@ -19,7 +21,10 @@ struct app {
 	struct agents *agents;
 	struct turns *turns;
 	struct server *server;
+	struct process *process;   /* what it counts, siblings see */
+	struct siblings *siblings;
 	uint64_t began_us; /* clock_mono_us of the start */
+	uint64_t n_requests; /* since then */
 	bool draining; /* told to stop: serves on until its turns are over */
 	bool closing;  /* too late for that: begins no turn any more */
 };

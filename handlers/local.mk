@@ -16,6 +16,7 @@ libhandlers_a_SOURCES = \
 	handlers/health.c handlers/health.h \
 	handlers/keys.c handlers/keys.h \
 	handlers/login.c handlers/login.h \
+	handlers/host.c handlers/host.h \
 	handlers/owner.c handlers/owner.h \
 	handlers/page.c handlers/page.h \
 	handlers/render.c handlers/render.h \

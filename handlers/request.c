@@ -41,6 +41,7 @@ void request_begin(struct app *app, struct fcgi_request *fcgi)
 	struct str uri;
 
 	r->app = app;
+	app->n_requests++;
 	r->fcgi = fcgi;
 	r->began_us = fcgi->began_us;
 	fcgi->owner = r;
