@@ -17,7 +17,7 @@ struct siblings {
 	struct timer timer;
 	struct sibling {
 		struct process_id id;
-		int fd; /* its lock file, owned */
+		int fd;                          /* its lock file, owned */
 		const struct process_page *page; /* owned; NULL: it lives, but cannot be read */
 	} all[MAX_SIBLINGS];
 	size_t n;

@@ -126,6 +126,11 @@ static void on_ending_stored(struct op *op)
 	finish(turn);
 }
 
+static int64_t first_event_ms(const struct turn *turn)
+{
+	return turn->first_event_us && !turn->unheard ? (int64_t)((turn->first_event_us - turn->began_us) / 1000) : -1;
+}
+
 static void store_ending(void *arg)
 {
 	struct turn *turn = arg;
@@ -140,7 +145,7 @@ static void store_ending(void *arg)
 		.prompt_tokens = turn->usage.prompt_tokens,
 		.completion_tokens = turn->usage.completion_tokens,
 		.total_tokens = turn->usage.total_tokens,
-		.first_event_ms = turn->first_event_us ? (int64_t)((turn->first_event_us - turn->began_us) / 1000) : -1,
+		.first_event_ms = first_event_ms(turn),
 		.took_ms = (int64_t)((turn->over_us - turn->began_us) / 1000),
 	};
 
@@ -159,8 +164,7 @@ static void end(struct turn *turn, const char *status, int err, const char *reas
 	if (!turn->has_usage && turn->called_us)
 		turn_log_estimate_usage(turn);
 	log_info(&turn->log, "turn_ended", "message", turn->answer_id.text, "agent", turn->agent->id, "status", status, "reason", reason,
-		 "first_event_ms", turn->first_event_us ? (int64_t)((turn->first_event_us - turn->began_us) / 1000) : -1, "took_ms",
-		 (turn->over_us - turn->began_us) / 1000, "bytes", turn->text.len);
+		 "first_event_ms", first_event_ms(turn), "took_ms", (turn->over_us - turn->began_us) / 1000, "bytes", turn->text.len);
 	set_state(turn, TURN_ENDING);
 	store_ending(turn);
 }
@@ -184,6 +188,18 @@ static void open_log(struct turn *turn)
 	set_state(turn, TURN_STREAMING);
 	count_asked(turn, 0);
 	turn_log_open(turn);
+}
+
+/* What its user ended is a whole answer to its readers, however short. */
+static void end_stopped(struct turn *turn)
+{
+	op_cancel(&turn->stream.op);
+	if (!turn->first_event_us) {
+		turn->unheard = true;
+		open_log(turn);
+	}
+	snprintf(turn->finish_reason, sizeof(turn->finish_reason), "stopped");
+	end(turn, "stopped", 0, "stopped");
 }
 
 static void on_stream_event(struct llm_stream *s, const struct llm_event *event)
@@ -267,6 +283,8 @@ static void on_begun(struct op *op)
 	turn->begin_unknown = op->err == -ERR_DB_UNAVAILABLE && turn->write.was_sent;
 	if (op->err == 0 && !turn->status) {
 		call_provider(turn);
+	} else if (op->err == 0 && !turn->err) {
+		end_stopped(turn);
 	} else if (op->err == 0) { /* cancelled or interrupted meanwhile */
 		end(turn, turn->status, turn->err, "before_the_call");
 	} else if (turn->begin_unknown) {
@@ -373,6 +391,7 @@ struct turn *turn_start(struct turns *turns, const struct turn_request *request)
 	turn->answer_id = uuid_new(); /* sorts after the question */
 	turn->chat_id = arena_copy(&turn->arena, request->chat_id.len ? request->chat_id : uuid_str(&turn->session_id));
 	turn->log = (struct log_ctx){.request_id = arena_cstr(&turn->arena, str_from(request->request_id)), .step = "turn"};
+	turn->user_id = arena_copy(&turn->arena, request->user_id);
 	answer_init(&turn->answer, turns->loop, &turns->budget);
 	list_init(&turn->write.node);
 	list_init(&turn->gone.node);
@@ -420,6 +439,17 @@ uint64_t turn_upstream_us(const struct turn *turn)
 void turn_interrupt(struct turn *turn)
 {
 	end_early(turn, broken_status(turn), -ERR_DRAINING, "responder_stops");
+}
+
+bool turn_stop(struct turn *turn)
+{
+	if (turn->state == TURN_BEGINNING && !turn->status)
+		turn->status = "stopped"; /* on_begun sees to it */
+	else if (turn->state == TURN_CALLING || turn->state == TURN_STREAMING)
+		end_stopped(turn);
+	else
+		return false;
+	return true;
 }
 
 void turn_free(struct turn *turn)

@@ -41,7 +41,7 @@ struct turn {
 	enum turn_state state;
 	struct agent *agent;
 	struct answer answer;
-	struct str chat_id; /* in arena */
+	struct str chat_id, user_id; /* in arena */
 	struct uuid session_id, question_id, answer_id;
 	struct log_ctx log;
 	bool plain, settled;
@@ -68,6 +68,7 @@ struct turn {
 	uint64_t give_up_us;
 	bool kept;          /* its ending waits for the database */
 	bool begin_unknown; /* its rows may not be there */
+	bool unheard;       /* stopped before the provider's first event: first_event_us is not its */
 };
 
 /* Begins a turn. NULL if too many are live already, or they hold too much of what was asked. The caller joins a reader before the loop goes on. */
@@ -83,3 +84,6 @@ uint64_t turn_upstream_us(const struct turn *turn);
 void turn_put_usage(struct json_writer *w, const struct llm_usage *usage, bool estimated);
 /* Ends it now as interrupted, because this responder stops. */
 void turn_interrupt(struct turn *turn);
+/* Ends it now as stopped, because its user (or the operator) wants no more: the provider is left, what came is kept, and for its
+ * readers it is a whole answer with the finish reason "stopped". False if it is ending already. */
+bool turn_stop(struct turn *turn);

@@ -38,6 +38,17 @@ void turns_fini(struct turns *turns)
 	turn_writes_free(turns->writes);
 }
 
+struct turn *turns_find(const struct turns *turns, struct str answer_id)
+{
+	for (struct list *l = turns->live.next; l != &turns->live; l = l->next) {
+		struct turn *turn = CONTAINER_OF(l, struct turn, node);
+
+		if (str_eq_nocase(uuid_str(&turn->answer_id), answer_id))
+			return turn;
+	}
+	return NULL;
+}
+
 void turns_interrupt_all(struct turns *turns)
 {
 	for (struct list *l = turns->live.next, *next; l != &turns->live; l = next) {

@@ -33,6 +33,8 @@ bool turns_have_room(const struct turns *turns);
 void turns_count(struct turns *turns, int change);
 /* No turn may be live. */
 void turns_fini(struct turns *turns);
+/* The live turn that writes this answer; NULL if there is none. Looks at all of them. */
+struct turn *turns_find(const struct turns *turns, struct str answer_id);
 /* Interrupts all: their endings are still to be stored, watch n_live. */
 void turns_interrupt_all(struct turns *turns);
 /* Drops what is left, whatever its state; for the end of a drain that took too long. */

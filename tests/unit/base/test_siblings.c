@@ -190,7 +190,8 @@ static int put_file(const char *name, const void *content, size_t size)
 
 static void reads_no_file_that_is_not_right(void **state)
 {
-	struct process_page good = {.magic = PROCESS_MAGIC, .size_bytes = sizeof(good), .pid = 1, .slot = 5, .generation = 55, .version = "1"};
+	struct process_page good = {
+		.magic = PROCESS_MAGIC, .size_bytes = sizeof(good), .pid = 1, .slot = 5, .generation = 55, .version = "1"};
 	struct process_page pages[6];
 	char zeros[4096] = "";
 	int fds[16], n = 0;
@@ -216,7 +217,7 @@ static void reads_no_file_that_is_not_right(void **state)
 	}
 	fds[n++] = put_file("alive.5.55", &good, sizeof(good) - 1); /* short */
 	fds[n++] = put_file("alive.6.66", "", 0);
-	fds[n++] = put_file("alive.7.77", zeros, sizeof(zeros));    /* long */
+	fds[n++] = put_file("alive.7.77", zeros, sizeof(zeros)); /* long */
 	look_again();
 	assert_int_equal(n_siblings(), 3);
 	assert_int_equal(n_turns(), 0);
@@ -234,8 +235,10 @@ static void reads_no_file_that_is_not_right(void **state)
 static void passes_over_names_that_are_not_ours(void **state)
 {
 	static const char *const names[] = {
-		"alive", "alive.", "alive.1", "alive.1.", "alive..5", "alive.1.5.new", "alive.01.5", "alive.1.05", "alive.-1.5", "alive.1.-5",
-		"alive.1.5x", "alive.0.5", "alive.10000.5", "alive.1.0", "alive.1.99999999999999999999", "alivf.1.5", "xalive.1.5", "alive.1.5.6",
+		"alive",         "alive.",     "alive.1",       "alive.1.",   "alive..5",
+		"alive.1.5.new", "alive.01.5", "alive.1.05",    "alive.-1.5", "alive.1.-5",
+		"alive.1.5x",    "alive.0.5",  "alive.10000.5", "alive.1.0",  "alive.1.99999999999999999999",
+		"alivf.1.5",     "xalive.1.5", "alive.1.5.6",
 	};
 	struct process_id ids[8];
 	char path[128];
