@@ -32,7 +32,8 @@
 	X(DRAINING,            503, "DRAINING",                 "This server is about to restart.")                     \
 	X(UPSTREAM_TIMEOUT,    504, "UPSTREAM_TIMEOUT",         "The model's provider took too long.")                  \
 	/* below: never sent to people, only between our own parts */                                                  \
-	X(CANCELLED,           499, "CANCELLED",                "The request was cancelled.")
+	X(CANCELLED,           499, "CANCELLED",                "The request was cancelled.")                           \
+	X(NO_ANSWER,           504, "NO_ANSWER",                "The other process does not answer.")
 
 enum err {
 	ERR_NONE,

@@ -7,6 +7,7 @@ libbase_a_SOURCES = \
 	base/buf.c base/buf.h \
 	base/clock.c base/clock.h \
 	base/conf.c base/conf.h \
+	base/control.c base/control.h \
 	base/crypto.c base/crypto.h \
 	base/err.c base/err.h \
 	base/json.c base/json_write.c base/json.h \

@@ -5,6 +5,7 @@ check_PROGRAMS += \
 	tests/unit/base/test_buf \
 	tests/unit/base/test_clock \
 	tests/unit/base/test_conf \
+	tests/unit/base/test_control \
 	tests/unit/base/test_crypto \
 	tests/unit/base/test_err \
 	tests/unit/base/test_json \
@@ -110,3 +111,7 @@ tests_unit_base_test_jwt_LDADD = $(base_test_libs) $(JWT_LIBS)
 tests_unit_base_test_siblings_SOURCES = tests/unit/base/test_siblings.c tests/unit/support.h
 tests_unit_base_test_siblings_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_base_test_siblings_LDADD = $(base_test_libs)
+
+tests_unit_base_test_control_SOURCES = tests/unit/base/test_control.c tests/unit/support.h
+tests_unit_base_test_control_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_base_test_control_LDADD = $(base_test_libs)
