@@ -11,6 +11,7 @@
 #include "auth/people.h"
 #include "base/clock.h"
 #include "base/conf.h"
+#include "base/control.h"
 #include "base/crypto.h"
 #include "base/log.h"
 #include "base/loop.h"
@@ -44,6 +45,7 @@ struct responder {
 	struct conf conf;
 	struct process process;
 	struct siblings *siblings;
+	struct control control;
 	struct app app;
 	struct server server;
 	struct turns turns;
@@ -188,6 +190,8 @@ static int start_parts(struct responder *me, char *why, size_t why_size)
 		snprintf(why, why_size, "Standard input is no listening socket: start me with spawn-fcgi (or llmchat-pool).");
 		return -1;
 	}
+	if (control_open(&me->control, me->loop, &me->process, host_command, &me->app, why, why_size) != 0)
+		return -1;
 	timer_init(&me->start_tick, me->loop, on_start_tick, me);
 	timer_start(&me->start_tick, 0);
 	return 0;
@@ -195,6 +199,7 @@ static int start_parts(struct responder *me, char *why, size_t why_size)
 
 static void stop_parts(struct responder *me)
 {
+	control_close(&me->control);
 	server_close(&me->server);
 	if (me->turns.sweeper) {
 		turns_abandon_all(&me->turns);

@@ -14,9 +14,9 @@ libhandlers_a_SOURCES = \
 	handlers/cors.c handlers/cors.h \
 	handlers/flow.c handlers/flow.h \
 	handlers/health.c handlers/health.h \
+	handlers/host.c handlers/host.h \
 	handlers/keys.c handlers/keys.h \
 	handlers/login.c handlers/login.h \
-	handlers/host.c handlers/host.h \
 	handlers/owner.c handlers/owner.h \
 	handlers/page.c handlers/page.h \
 	handlers/render.c handlers/render.h \

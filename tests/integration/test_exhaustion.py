@@ -1,9 +1,8 @@
 """More turns than a host takes: those it has go on, the others are told at once. (Descriptors that run out: faults.py.)"""
 
-import time
-
 from chatting import Crowd, Visitor, check_healthy, crowd_of, new_stack, tokens
 from conftest import finish
+from control import wait_until_acquainted
 
 
 def test_too_many_turns_are_refused_at_once(request):
@@ -11,7 +10,7 @@ def test_too_many_turns_are_refused_at_once(request):
     request.node.stacks = [stack]
     stack.start()
     stack.wait_until_ready()
-    time.sleep(1.2)  # responders look for their siblings once a second
+    wait_until_acquainted(stack)
     try:
         with Crowd(stack, crowd_of(30, "long")) as crowd:
             answers = crowd.join()

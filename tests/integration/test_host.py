@@ -1,0 +1,121 @@
+"""What the responders of a host share: counts, and control sockets through which each can be asked and told."""
+
+import os
+import threading
+
+import pytest
+
+from chatting import Visitor, answer_row, chat, ended_row, tokens  # noqa: F401
+from control import control_paths, live_turns, states, stop_it, tell
+from stack import wait_for
+
+
+@pytest.fixture
+def visitor(chat):  # noqa: F811
+    wait_for(lambda: not live_turns(chat), 20, "the end of all turns")
+    return Visitor(chat)
+
+
+def test_state_says_who_it_is_and_what_it_does(chat, visitor):  # noqa: F811
+    stream = visitor.stream("spaced")
+    wait_for(lambda: any(turn["state"] == "streaming" for _, turn in live_turns(chat)), 5, "a live turn")
+    both = states(chat)
+    assert sorted(both) == [1, 2]
+    pids = chat.responders()
+    for slot, state in both.items():
+        assert (state["ok"], state["slot"], state["pid"], state["draining"]) == (True, slot, pids[slot], False)
+        assert state["siblings"] >= 1 and state["uptimeMs"] > 0 and state["version"] and state["startedAt"].endswith("Z")
+        assert state["database"]["reachable"] and state["database"]["max"] > 1 and state["loop"]["turns"] > 0
+    assert sum(state["turns"] for state in both.values()) == 1
+    assert sum(state["requests"] for state in both.values()) > 0
+    (_, turn), = live_turns(chat)
+    assert (turn["agentId"], turn["state"]) == ("spaced", "streaming") and turn["ageMs"] >= 0
+    row = answer_row(chat, visitor.asked)
+    assert turn["answerId"] == row["id"]
+    assert turn["userId"] == chat.sql_one(f"SELECT user_id FROM chat_sessions WHERE id = '{row['session_id']}'")
+    assert [event.event for event in stream][-1] == "end"
+    wait_for(lambda: sum(state["turns"] for state in states(chat).values()) == 0, 5, "no turns counted")
+
+
+def test_the_socket_is_for_its_owner_only(chat):  # noqa: F811
+    for path in control_paths(chat).values():
+        assert os.stat(path).st_mode & 0o777 == 0o600
+
+
+def test_a_stopped_stream_keeps_what_came_and_says_so(chat, visitor):  # noqa: F811
+    before = chat.stats()["closed_by_client"]
+    text, events = "", []
+    for event in visitor.stream("finish"):
+        events.append(event)
+        if event.event == "chunk":
+            text += event.data["content"]
+            if len(text) == len(tokens(4)):
+                assert len(stop_it(chat, answer_row(chat, visitor.asked)["id"])) == 1
+    assert text and text != tokens(20) and tokens(20).startswith(text)
+    assert [event.event for event in events[-2:]] == ["status", "end"]
+    assert events[-2].data == {"type": "complete", "status": "completed"}
+    assert events[-1].data["finishReason"] == "stopped"
+    row = ended_row(chat, visitor.asked)
+    assert (row["status"], row["content"], row["finish_reason"], row["error_code"]) == ("stopped", text, "stopped", None)
+    assert row["completion_tokens"] > 0 and row["usage_estimated"]
+    wait_for(lambda: chat.stats()["closed_by_client"] > before, 2, "the close of the provider's connection")
+
+
+def test_a_stop_before_the_first_word_is_a_whole_answer_without_any(chat, visitor):  # noqa: F811
+    events = []
+    reader = threading.Thread(target=lambda: events.extend(visitor.stream("cancel-late")))
+    reader.start()
+    wait_for(lambda: any(turn["state"] == "calling" for _, turn in live_turns(chat)), 5, "a call of the provider")
+    (_, turn), = live_turns(chat)
+    assert stop_it(chat, turn["answerId"].upper())
+    reader.join(10)
+    assert [event.event for event in events] == ["chatId", "start", "status", "end"]
+    assert events[-1].data["finishReason"] == "stopped"
+    row = ended_row(chat, visitor.asked)
+    assert (row["status"], row["content"], row["first_event_ms"]) == ("stopped", "", None)
+
+
+def test_a_stopped_plain_call_is_answered_with_what_came(chat, visitor):  # noqa: F811
+    answers = []
+    reader = threading.Thread(target=lambda: answers.append(visitor.ask("finish")))
+    reader.start()
+    wait_for(lambda: any(turn["state"] == "streaming" for _, turn in live_turns(chat)), 5, "a live turn")
+    (_, turn), = live_turns(chat)
+    assert stop_it(chat, turn["answerId"])
+    reader.join(10)
+    choice, = answers[0].data["choices"]
+    assert choice["finish_reason"] == "stopped" and tokens(20).startswith(choice["message"]["content"])
+
+
+def test_nothing_is_stopped_twice_or_by_a_wrong_id(chat, visitor):  # noqa: F811
+    visitor.read("quick")
+    ended = ended_row(chat, visitor.asked)["id"]
+    path = control_paths(chat)[1]
+    assert tell(path, f"stop {ended}")["code"] == "NOT_FOUND"
+    assert tell(path, "stop everything")["code"] == "BAD_COMMAND"
+
+
+def test_rubbish_is_answered_and_harms_nobody(chat):  # noqa: F811
+    for path in control_paths(chat).values():
+        for rubbish in (b"", b"\0", b"state\0", b"\xff" * 100, b"state" * 1000, b"x" * 60000, b"drain please", b"log loud"):
+            answer = tell(path, rubbish)
+            assert not answer["ok"] and answer["code"] == "BAD_COMMAND" and answer["error"].endswith("."), rubbish
+    assert chat.get("/health").status == 200
+
+
+def test_the_log_level_changes_at_once(chat):  # noqa: F811
+    before = len(chat.logs("log_level"))
+    for path in control_paths(chat).values():
+        assert tell(path, "log debug")["ok"]
+        assert tell(path, "log info")["ok"]
+    assert [entry["now"] for entry in chat.logs("log_level")[before:]] == ["debug", "info"] * 2
+
+
+def test_a_drained_responder_is_followed_by_another(chat):  # noqa: F811
+    old = chat.responders()[1]
+    path = control_paths(chat)[1]
+    assert tell(path, "drain")["ok"]
+    wait_for(lambda: tell(path, "state")["draining"] if os.path.exists(path) else True, 5, "draining")
+    wait_for(lambda: chat.responders().get(1) not in (None, old), 45, "another responder")
+    assert not os.path.exists(path)
+    assert sorted(control_paths(chat)) == [1, 2]
