@@ -29,6 +29,32 @@ int stop_server(void **state)
 	return 0;
 }
 
+#define PSQL "PGPASSWORD=" SERVER_PASSWORD " %s/psql -h %s -U llmchat -d postgres -XAtq -v ON_ERROR_STOP=1"
+
+static int run_command(const char *command)
+{
+	return system(command) == 0 ? 0 : -1; /* NOLINT(cert-env33-c) */
+}
+
+int run_psql(const char *sql)
+{
+	char command[1024];
+
+	snprintf(command, sizeof(command), PSQL " -c \"%s\"", server.bin, server.dir, sql);
+	return run_command(command);
+}
+
+int make_tables(void **state)
+{
+	const char *srcdir = getenv("srcdir");
+	char command[1024];
+
+	if (start_server(state) != 0)
+		return -1;
+	snprintf(command, sizeof(command), "cat %s/sql/0*.sql | " PSQL, srcdir ? srcdir : ".", server.bin, server.dir);
+	return run_command(command);
+}
+
 static void on_beat(void *arg)
 {
 	struct world *w = arg;
@@ -100,12 +126,17 @@ static void on_done(struct op *op)
 	a->took_us = clock_mono_us() - a->began_us;
 }
 
-void ask(struct world *w, struct ask *a, const struct statement *stmt)
+static void prepare(struct world *w, struct ask *a)
 {
 	asking = w;
 	a->done = false;
 	a->q.op.done = on_done;
 	a->began_us = clock_mono_us();
+}
+
+void ask(struct world *w, struct ask *a, const struct statement *stmt)
+{
+	prepare(w, a);
 	query_start(w->pool, &a->q, stmt);
 	assert_false(a->done); /* never from inside */
 }
@@ -124,6 +155,38 @@ int ask_and_wait(struct world *w, struct ask *a, const struct statement *stmt)
 	ask(w, a, stmt);
 	wait_done(w, &a->done);
 	return a->err;
+}
+
+struct query *ask_begin(struct world *w, struct ask *a)
+{
+	query_fini(&a->q);
+	prepare(w, a);
+	return &a->q;
+}
+
+int ask_end(struct world *w, struct ask *a)
+{
+	wait_done(w, &a->done);
+	return a->err;
+}
+
+int64_t number(struct world *w, const char *sql)
+{
+	const struct statement stmt = {"", sql, 0};
+	struct ask a = {.order = 0};
+	int64_t n;
+
+	w->conf.db_prepared = false; /* each text is another statement */
+	assert_int_equal(ask_and_wait(w, &a, &stmt), 0);
+	n = query_n_rows(&a.q) ? query_col_int(&a.q, 0, 0) : 0;
+	query_fini(&a.q);
+	w->conf.db_prepared = true;
+	return n;
+}
+
+void run_sql(struct world *w, const char *sql)
+{
+	(void)number(w, sql);
 }
 
 void turn_for_ms(struct world *w, unsigned ms)

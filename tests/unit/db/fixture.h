@@ -37,6 +37,7 @@ struct world {
 /* For cmocka: of the program, and of each test (*state is a struct world). */
 int start_server(void **state);
 int stop_server(void **state);
+int make_tables(void **state); /* start_server, and the project's own tables on it */
 int make_world(void **state);
 int end_world(void **state);
 
@@ -47,6 +48,15 @@ void ask(struct world *w, struct ask *a, const struct statement *stmt);
 void wait_done(struct world *w, const bool *flag);
 /* Starts stmt and waits; returns the error. */
 int ask_and_wait(struct world *w, struct ask *a, const struct statement *stmt);
+/* For functions that fill and start a query by themselves: an empty one, which may have been asked before; then wait for its end. */
+struct query *ask_begin(struct world *w, struct ask *a);
+int ask_end(struct world *w, struct ask *a);
+/* Any one statement, which must not fail. */
+void run_sql(struct world *w, const char *sql);
+/* One number of the database; 0 without a row. */
+int64_t number(struct world *w, const char *sql);
+/* Runs sql while there is no world yet; returns 0, or -1 if it failed. */
+int run_psql(const char *sql);
 void turn_for_ms(struct world *w, unsigned ms);
 /* Turns the loop until claim(w) is true; fails the test after ten seconds. */
 void wait_until(struct world *w, bool (*claim)(struct world *w));

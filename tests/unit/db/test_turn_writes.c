@@ -72,39 +72,17 @@ static void end(struct turn_writes *writes, struct writing *t, const char *conte
 	turn_writes_end(writes, &t->w, &ending);
 }
 
-/* One number of the database. */
-static int64_t number(struct world *w, const char *sql)
-{
-	const struct statement stmt = {"", sql, 0};
-	struct ask a = {.order = 0};
-	int64_t n;
-
-	w->conf.db_prepared = false; /* each text is another statement */
-	assert_int_equal(ask_and_wait(w, &a, &stmt), 0);
-	n = query_col_int(&a.q, 0, 0);
-	query_fini(&a.q);
-	w->conf.db_prepared = true;
-	return n;
-}
-
 static void wait_all(struct world *w, struct writing *list, int n)
 {
 	for (int i = 0; i < n; i++)
 		wait_done(w, &list[i].done);
 }
 
-static int make_tables(void **state)
+static int make_tables_and_an_agent(void **state)
 {
-	const char *srcdir = getenv("srcdir");
-	char command[1024];
-
-	if (start_server(state) != 0)
+	if (make_tables(state) != 0)
 		return -1;
-	snprintf(command, sizeof(command), "cat %s/sql/0*.sql | PGPASSWORD=" SERVER_PASSWORD " %s/psql -h %s -U llmchat -d postgres -XAtq -v ON_ERROR_STOP=1"
-		 " && PGPASSWORD=" SERVER_PASSWORD " %s/psql -h %s -U llmchat -d postgres -XAtqc \"INSERT INTO agent_configs"
-		 " (id, name, provider, endpoint, model) VALUES ('a', 'A', 'custom', 'http://x', 'm')\"",
-		 srcdir ? srcdir : ".", server.bin, server.dir, server.bin, server.dir);
-	return system(command) == 0 ? 0 : -1; /* NOLINT(cert-env33-c) */
+	return run_psql("INSERT INTO agent_configs (id, name, provider, endpoint, model) VALUES ('a', 'A', 'custom', 'http://x', 'm')");
 }
 
 static void text_arrays_survive_whatever_is_in_them(void **state)
@@ -268,5 +246,5 @@ int main(void)
 		cmocka_unit_test_setup_teardown(may_be_cancelled_before_and_while_it_is_sent, make_world, end_world),
 	};
 
-	return cmocka_run_group_tests(tests, make_tables, stop_server);
+	return cmocka_run_group_tests(tests, make_tables_and_an_agent, stop_server);
 }
