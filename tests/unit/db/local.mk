@@ -1,7 +1,9 @@
-check_PROGRAMS += tests/unit/db/test_pool tests/unit/db/test_pool_faults tests/unit/db/test_sqlstate tests/unit/db/test_turn_writes
+check_PROGRAMS += tests/unit/db/test_pool tests/unit/db/test_pool_faults tests/unit/db/test_sqlstate tests/unit/db/test_turn_writes \
+	tests/unit/db/test_users
 db_test_world = \
 	tests/unit/db/fixture.c tests/unit/db/fixture.h \
 	tests/unit/db/server.c tests/unit/db/server.h
+db_test_accounts = tests/unit/db/accounts.c tests/unit/db/accounts.h $(db_test_world)
 db_test_libs = libdb.a libnet.a libbase.a $(CMOCKA_LIBS) $(PQ_LIBS) $(CURL_LIBS) $(UV_LIBS) $(SODIUM_LIBS) $(JSON_LIBS)
 
 tests_unit_db_test_pool_SOURCES = tests/unit/db/test_pool.c $(db_test_world)
@@ -19,3 +21,7 @@ tests_unit_db_test_sqlstate_LDADD = $(db_test_libs)
 tests_unit_db_test_turn_writes_SOURCES = tests/unit/db/test_turn_writes.c $(db_test_world)
 tests_unit_db_test_turn_writes_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_db_test_turn_writes_LDADD = $(db_test_libs)
+
+tests_unit_db_test_users_SOURCES = tests/unit/db/test_users.c $(db_test_accounts)
+tests_unit_db_test_users_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_db_test_users_LDADD = $(db_test_libs)
