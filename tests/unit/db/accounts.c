@@ -5,7 +5,7 @@
 
 #include "base/clock.h"
 
-enum { N_CONNECTIONS = 20, N_HASHES = 64, PATIENCE_US = 10000000 };
+enum { N_CONNECTIONS = 24, N_HASHES = 64, PATIENCE_US = 10000000 };
 
 const struct audit_who by_anna = {
 	.actor_id = {ANNA, sizeof(ANNA) - 1},
@@ -26,6 +26,7 @@ int make_people(void **state)
 
 	make_world(state);
 	w = *state;
+	w->conf.db_statement_timeout_ms = 20000; /* twenty connections take their time to connect */
 	world_pool(w, N_CONNECTIONS, 1);
 	wait_until(w, is_reachable);
 	run_sql(w, "TRUNCATE users, agent_configs, login_failures, audit_log, changes, gate CASCADE");

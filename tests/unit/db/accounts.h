@@ -14,7 +14,7 @@
 /* Anna, from 192.0.2.1. */
 extern const struct audit_who by_anna;
 
-/* For cmocka: of the program, and of each test, which finds a pool of 20 connections and no rows but those three users. */
+/* For cmocka: of the program, and of each test, which finds a pool of 24 connections and no rows but those three users. */
 int make_accounts(void **state);
 int make_people(void **state);
 /* A query of this test that is still to be started, as by users_get(w->pool, ask_begin(w, a), …); it runs and must end well. */
