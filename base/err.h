@@ -16,6 +16,7 @@
 	X(AGENT_NOT_FOUND,     404, "AGENT_NOT_FOUND",          "There is no active agent with this id.")               \
 	X(SESSION_NOT_FOUND,   404, "SESSION_NOT_FOUND",        "There is no such session.")                            \
 	X(USER_NOT_FOUND,      404, "USER_NOT_FOUND",           "There is no such user.")                               \
+	X(TURN_NOT_FOUND,      404, "TURN_NOT_FOUND",           "No live turn writes this answer.")                     \
 	X(KEY_NOT_FOUND,       404, "KEY_NOT_FOUND",            "There is no such key.")                                \
 	X(METHOD_NOT_ALLOWED,  405, "METHOD_NOT_ALLOWED",       "This address does not take this method.")              \
 	X(CONFLICT,            409, "CONFLICT",                 "This conflicts with what is already there.")           \

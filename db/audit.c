@@ -11,6 +11,21 @@ void audit_who_params(struct query *q, const struct audit_who *who)
 	query_text(q, who->request_id);
 }
 
+static const struct statement note_entry = {
+	"note_audit",
+	AUDIT_ENTRY "$5, NULL, jsonb_build_object($6::text, $7::text)",
+	7,
+};
+
+void audit_note(struct pool *pool, struct query *q, const struct audit_who *who, const char *type, const char *key, struct str value)
+{
+	audit_who_params(q, who);
+	query_text(q, str_from(type));
+	query_text(q, str_from(key));
+	query_text(q, value);
+	query_start(pool, q, &note_entry);
+}
+
 #define FOUND                                                                                                      \
 	" FROM audit_log WHERE ($1 = '' OR type = $1 OR starts_with(type, $1 || '.'))"                             \
 	" AND ($2::uuid IS NULL OR user_id = $2::uuid OR actor_id = $2::uuid)"                                     \

@@ -15,6 +15,9 @@ void audit_who_params(struct query *q, const struct audit_who *who);
 /* Begins the INSERT of an entry; type, user_id and details (jsonb) follow, then FROM. */
 #define AUDIT_ENTRY "INSERT INTO audit_log (actor_id, actor, address, request_id, type, user_id, details) SELECT $1::uuid, $2, $3, $4, "
 
+/* An entry by itself, for what no statement does: details are {key: value}. */
+void audit_note(struct pool *pool, struct query *q, const struct audit_who *who, const char *type, const char *key, struct str value);
+
 enum { AUDIT_MAX_PAGE = 200 };
 struct audit_filter {
 	struct str type;       /* empty: all; "login" finds login and login.failed alike */

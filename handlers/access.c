@@ -153,6 +153,7 @@ static enum flow_next access_finish(struct request *r)
 	int64_t expires_in_s = 0;
 	struct person facts;
 
+	r->state = NULL; /* the route's steps find it empty */
 	if (r->query.op.err) /* nobody knows: never "not logged in" */
 		return request_reject(r, r->query.op.err);
 	if (query_n_rows(&r->query) == 0)

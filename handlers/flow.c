@@ -5,7 +5,6 @@
 
 #include "auth/people.h"
 #include "base/clock.h"
-#include "base/password.h"
 #include "chat/turn.h"
 #include "handlers/request.h"
 
@@ -83,8 +82,6 @@ void flow_end(struct request *r)
 	r->over = true;
 	r->waiting = false;
 	query_fini(&r->query); /* cancels it if it is in flight */
-	if (r->password)
-		op_cancel(&r->password->op);
 	timer_fini(&r->timer);
 	if (r->turn)
 		turn_leave(r->turn, &r->reader);

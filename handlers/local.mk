@@ -5,6 +5,7 @@ libhandlers_a_SOURCES = \
 	handlers/account.c handlers/account.h \
 	handlers/accounts_json.c handlers/accounts_json.h \
 	handlers/admin.c handlers/admin.h \
+	handlers/admin_pool.c handlers/admin_pool.h \
 	handlers/admin_users.c handlers/admin_users.h \
 	handlers/agents.c handlers/agents.h \
 	handlers/app.h \

@@ -94,12 +94,18 @@ static void on_password_done(struct op *op)
 	flow_wake(CONTAINER_OF(op, struct request_job, job.op)->request);
 }
 
+static void cancel_job(void *op)
+{
+	op_cancel(op);
+}
+
 struct password_job *request_password_job(struct request *r)
 {
 	struct request_job *mine = arena_alloc(&r->arena, sizeof(*mine));
 
 	mine->request = r;
 	mine->job.op.done = on_password_done;
+	arena_on_free(&r->arena, cancel_job, &mine->job.op);
 	r->password = &mine->job;
 	return r->password;
 }

@@ -76,7 +76,7 @@ bool request_query(struct request *r, const char *name, struct str *out);
 /* The same as a whole number. False, and the request is refused, if it is out of bounds. */
 MUST_CHECK bool request_query_int(struct request *r, const char *name, int64_t min, int64_t max, int64_t *out);
 
-/* A job of base/password whose end wakes the flow; the flow's end cancels it. */
+/* A job of base/password whose end wakes the flow; it is cancelled with the request. */
 struct password_job *request_password_job(struct request *r);
 
 /* Answers. Each sends the whole answer and ends the request; use them as `return request_…(…);` in a step. */

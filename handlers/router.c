@@ -3,6 +3,7 @@
 
 #include "handlers/account.h"
 #include "handlers/admin.h"
+#include "handlers/admin_pool.h"
 #include "handlers/admin_users.h"
 #include "handlers/agents.h"
 #include "handlers/chat.h"
@@ -44,6 +45,8 @@ static const struct route routes[] = {
 	{"GET", "/api/admin/keys", WHO_ADMIN, false, admin_keys_list_steps},
 	{"DELETE", "/api/admin/keys/:id", WHO_ADMIN, false, admin_keys_revoke_steps},
 	{"GET", "/api/admin/audit", WHO_ADMIN, false, admin_audit_steps},
+	{"GET", "/api/admin/pool", WHO_ADMIN, false, admin_pool_steps},
+	{"POST", "/api/admin/pool/turns/:id/stop", WHO_ADMIN, false, admin_stop_turn_steps},
 	{"GET", "/api/admin/system-info", WHO_ADMIN, false, admin_system_info_steps},
 };
 
