@@ -7,7 +7,8 @@
 
 static const struct statement look = {
 	"login_look",
-	"SELECT " REMAINING_S("n", "$3") ", " REMAINING_S("a", "$4") ", u.id, u.username, u.email, u.role, u.password_hash, u.is_active"
+	"SELECT " REMAINING_S("n", "$3") ", " REMAINING_S("a", "$4") ", u.id, u.username, u.email, u.role, u.password_hash, u.is_active,"
+	" u.password_changes"
 	" FROM (SELECT 1) one LEFT JOIN users u ON lower(u.username) = lower($1)"
 	" LEFT JOIN login_failures n ON n.kind = 'name' AND n.key = " SQL_NAME_KEY("$1") " AND n.expires_at > now()"
 	" LEFT JOIN login_failures a ON a.kind = 'address' AND a.key = $2 AND a.expires_at > now()",
@@ -34,6 +35,7 @@ struct login_look logins_looked(const struct query *q)
 		.role = query_col(q, 0, 5),
 		.password_hash = query_col(q, 0, 6),
 		.is_active = query_col_bool(q, 0, 7),
+		.password_changes = query_col_int(q, 0, 8),
 	};
 }
 
@@ -84,21 +86,22 @@ enum login_verdict logins_failed(const struct query *q)
 	return query_col_bool(q, 0, 1) ? LOGIN_ADDRESS_BARRED : LOGIN_FINE;
 }
 
-/* $8 login, $9 user, $10 hash of the refresh token, $11 its time, $12 user agent, $13 new password hash */
+/* $8 login, $9 user, $10 hash of the refresh token, $11 its time, $12 user agent, $13 new password hash,
+ * $14 what password_changes must still be */
 static const struct statement open_login = {
 	"login_open",
 	"WITH barred AS (SELECT kind FROM login_failures WHERE expires_at > now()"
 	"  AND ((kind = 'name' AND key = " SQL_NAME_KEY("$5") " AND failures >= $6::integer) OR (kind = 'address' AND key = $3 AND failures >= $7::integer))"
 	"  FOR UPDATE),"
 	" person AS (UPDATE users SET last_login_at = now(), password_hash = coalesce($13, password_hash)"
-	"  WHERE id = $9::uuid AND is_active AND NOT EXISTS (SELECT FROM barred) RETURNING id),"
+	"  WHERE id = $9::uuid AND is_active AND password_changes = $14::integer AND NOT EXISTS (SELECT FROM barred) RETURNING id),"
 	" made AS (INSERT INTO logins (id, user_id, address, user_agent, expires_at)"
 	"  SELECT $8::uuid, id, $3, $12, now() + " SQL_SECONDS("$11") " FROM person RETURNING id),"
 	" token AS (INSERT INTO refresh_tokens (hash, login_id) SELECT $10, id FROM made),"
 	" forgotten AS (DELETE FROM login_failures WHERE kind = 'name' AND key = " SQL_NAME_KEY("$5") " AND EXISTS (SELECT FROM person)),"
 	" noted AS (" AUDIT_ENTRY "'login', id, '{}' FROM person)"
 	" SELECT EXISTS (SELECT FROM person), EXISTS (SELECT FROM barred WHERE kind = 'name'), EXISTS (SELECT FROM barred)",
-	13,
+	14,
 };
 
 void logins_open(struct pool *pool, struct query *q, const struct login_attempt *attempt, const struct new_login *login)
@@ -110,6 +113,7 @@ void logins_open(struct pool *pool, struct query *q, const struct login_attempt 
 	query_int(q, login->ttl_s);
 	query_text(q, attempt->user_agent);
 	query_text_or_null(q, login->password_hash);
+	query_int(q, login->password_changes);
 	query_start(pool, q, &open_login);
 }
 

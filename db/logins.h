@@ -21,6 +21,7 @@ struct login_look {
 	int64_t name_barred_s, address_barred_s; /* seconds until they may try again; 0: they may */
 	struct str user_id, username, email, role, password_hash; /* empty if there is none */
 	bool is_active;
+	int64_t password_changes; /* for logins_open and users_set_password, which refuse when the password has changed since */
 };
 struct login_look logins_looked(const struct query *q);
 
@@ -31,11 +32,13 @@ void logins_fail(struct pool *pool, struct query *q, const struct login_attempt 
 struct new_login {
 	struct str id, user_id, username, refresh_hash;
 	int64_t ttl_s;
+	int64_t password_changes; /* as it was when the password was compared; 0 for a new user */
 	struct str password_hash; /* the same password, hashed anew; empty: the hash is good as it is */
 };
-/* Makes the login unless too many guesses have failed meanwhile. One row for logins_opened. */
+/* Makes the login unless too many guesses have failed or the password was changed meanwhile. One row for logins_opened. */
 void logins_open(struct pool *pool, struct query *q, const struct login_attempt *attempt, const struct new_login *login);
 
+/* INACTIVE: the user may not log in any more, or not with that password. */
 enum login_verdict { LOGIN_FINE, LOGIN_NAME_BARRED, LOGIN_ADDRESS_BARRED, LOGIN_INACTIVE };
 enum login_verdict logins_failed(const struct query *q); /* never LOGIN_INACTIVE; FINE: it was one that counted */
 enum login_verdict logins_opened(const struct query *q);

@@ -132,26 +132,31 @@ bool users_update_refused(const struct query *q)
 	return query_col_int(q, 0, 0) == 0;
 }
 
-/* $5 id, $6 hash, $7 login to keep, $8 audit type */
+/* $5 id, $6 hash, $7 login to keep, $8 audit type, $9 what password_changes must still be; NULL: anything */
 const struct statement users_set_password_statement = {
 	"set_password",
-	"WITH changed AS (UPDATE users SET password_hash = $6, updated_at = now() WHERE id = $5::uuid RETURNING *),"
+	"WITH changed AS (UPDATE users SET password_hash = $6, password_changes = password_changes + 1, updated_at = now()"
+	"  WHERE id = $5::uuid AND password_changes = coalesce($9::integer, password_changes) RETURNING *),"
 	" ended AS (UPDATE logins SET ended_at = now(), ended_why = 'password' FROM changed WHERE user_id = changed.id AND ended_at IS NULL"
 	"  AND logins.id IS DISTINCT FROM $7::uuid),"
 	" freed AS (DELETE FROM login_failures USING changed WHERE kind = 'name' AND key = " SQL_NAME_KEY("username") "),"
 	" noted AS (" AUDIT_ENTRY "$8, id, '{}' FROM changed)"
 	" SELECT 1, " COLUMNS " FROM changed",
-	8,
+	9,
 };
 
 void users_set_password(struct pool *pool, struct query *q, const struct audit_who *who, struct str id, struct str password_hash,
-			struct str keep_login_id, const char *type)
+			struct str keep_login_id, const int64_t *password_changes, const char *type)
 {
 	audit_who_params(q, who);
 	query_text(q, id);
 	query_text(q, password_hash);
 	query_text_or_null(q, keep_login_id);
 	query_text(q, str_from(type));
+	if (password_changes)
+		query_int(q, *password_changes);
+	else
+		query_null(q);
 	query_start(pool, q, &users_set_password_statement);
 }
 

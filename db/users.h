@@ -36,9 +36,10 @@ void users_update(struct pool *pool, struct query *q, const struct audit_who *wh
 bool users_update_refused(const struct query *q);
 
 /* A new password, which also ends what bars the name from logging in. Ends the user's logins, but for keep_login_id (may be empty).
- * No row: there is no such user. type: user.password_changed, user.password_reset. */
+ * password_changes: as logins_looked gave it before the old password was compared; NULL: that was not asked for.
+ * No row: there is no such user, or his password has changed since. type: user.password_changed, user.password_reset. */
 void users_set_password(struct pool *pool, struct query *q, const struct audit_who *who, struct str id, struct str password_hash,
-			struct str keep_login_id, const char *type);
+			struct str keep_login_id, const int64_t *password_changes, const char *type);
 /* Ends all logins and revokes all keys. No row: there is no such user. */
 void users_revoke(struct pool *pool, struct query *q, const struct audit_who *who, struct str id);
 void users_revoked(const struct query *q, int64_t *n_logins, int64_t *n_keys);

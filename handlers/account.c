@@ -52,6 +52,7 @@ const struct step profile_update_steps[] = {
 struct change {
 	struct login_attempt attempt;
 	struct str current, wanted, hash;
+	int64_t password_changes;
 	bool wrong;
 };
 
@@ -86,6 +87,7 @@ static enum flow_next look_finish(struct request *r)
 		return request_reject_later(r, found.name_barred_s ? ERR_ACCOUNT_LOCKED : ERR_RATE_LIMITED,
 					    (int)(found.name_barred_s ? found.name_barred_s : found.address_barred_s));
 	change->hash = arena_copy(&r->arena, found.password_hash);
+	change->password_changes = found.password_changes;
 	query_fini(&r->query);
 	return FLOW_NEXT;
 }
@@ -117,11 +119,14 @@ static enum flow_next count_start(struct request *r)
 	return FLOW_WAIT;
 }
 
+static enum flow_next refuse_current(struct request *r)
+{
+	return request_reject_because(r, ERR_INVALID_CREDENTIALS, "currentPassword", "currentPassword is wrong.");
+}
+
 static enum flow_next count_finish(struct request *r)
 {
-	if (r->query.op.err)
-		return request_reject(r, r->query.op.err);
-	return request_reject_because(r, ERR_INVALID_CREDENTIALS, "currentPassword", "currentPassword is wrong.");
+	return r->query.op.err ? request_reject(r, r->query.op.err) : refuse_current(r);
 }
 
 static enum flow_next hash_start(struct request *r)
@@ -139,11 +144,21 @@ static enum flow_next hash_finish(struct request *r)
 
 static enum flow_next store_start(struct request *r)
 {
+	const struct change *change = r->state;
 	struct audit_who who = access_who(r);
 
-	users_set_password(r->app->pool, &r->query, &who, uuid_str(&r->user_id), str_from(r->password->hash), uuid_str(&r->person->credential_id),
-			   "user.password_changed");
+	users_set_password(r->app->pool, &r->query, &who, uuid_str(&r->user_id), str_from(r->password->hash),
+			   uuid_str(&r->person->credential_id), &change->password_changes, "user.password_changed");
 	return FLOW_WAIT;
+}
+
+static enum flow_next store_finish(struct request *r)
+{
+	if (r->query.op.err)
+		return request_reject(r, r->query.op.err);
+	if (query_n_rows(&r->query) == 0) /* another one has changed it since the current one was compared */
+		return refuse_current(r);
+	return reply_user(r, false);
 }
 
 const struct step change_password_steps[] = {
@@ -152,6 +167,6 @@ const struct step change_password_steps[] = {
 	{"check_password", check_start, check_finish},
 	{"count_failure", count_start, count_finish},
 	{"hash_password", hash_start, hash_finish},
-	{"store_password", store_start, profile_finish},
+	{"store_password", store_start, store_finish},
 	{NULL, NULL, NULL},
 };

@@ -226,7 +226,8 @@ static enum flow_next store_start(struct request *r)
 {
 	struct audit_who who = access_who(r);
 
-	users_set_password(r->app->pool, &r->query, &who, r->path_params[0], str_from(r->password->hash), STR(""), "user.password_reset");
+	users_set_password(r->app->pool, &r->query, &who, r->path_params[0], str_from(r->password->hash), STR(""), NULL,
+			   "user.password_reset");
 	return FLOW_WAIT;
 }
 

@@ -21,6 +21,7 @@ struct login {
 	struct login_attempt attempt;
 	struct str password;
 	struct str user_id, username, email, role, hash; /* empty if there is no such user */
+	int64_t password_changes;
 	bool is_active, wrong;
 	struct str new_hash;
 	struct uuid login_id;
@@ -138,6 +139,7 @@ static enum flow_next look_finish(struct request *r)
 	login->role = arena_copy(&r->arena, found.role);
 	login->hash = arena_copy(&r->arena, found.password_hash);
 	login->is_active = found.is_active;
+	login->password_changes = found.password_changes;
 	query_fini(&r->query);
 	return FLOW_NEXT;
 }
@@ -198,6 +200,7 @@ static void open_login(struct request *r, struct login *login)
 		.username = login->username,
 		.refresh_hash = str_from(login->refresh_hash),
 		.ttl_s = r->app->conf->refresh_token_ttl_s,
+		.password_changes = login->password_changes,
 		.password_hash = login->new_hash,
 	};
 	logins_open(r->app->pool, &r->query, &login->attempt, &made);

@@ -1,6 +1,8 @@
 -- Accounts: logins and their refresh tokens, failed logins, API keys, the audit log, and what tells responders that their copies are old.
 CREATE UNIQUE INDEX users_email_key ON users (lower(email));
 ALTER TABLE users ADD COLUMN last_login_at timestamptz;
+-- Goes up with each new password, so that whoever has compared the old one is told; the same password hashed anew leaves it.
+ALTER TABLE users ADD COLUMN password_changes integer NOT NULL DEFAULT 0;
 
 -- One login: all access and refresh tokens that come of it. Ending it ends them all.
 CREATE TABLE logins (

@@ -258,7 +258,7 @@ static void a_new_password_ends_the_other_logins_and_frees_the_name(void **state
 	insert_login(w, LOGIN_3, CARL);
 	run_sql(w, "INSERT INTO login_failures SELECT 'name', encode(sha256(name::bytea), 'hex'), 9, now() + interval '1 hour'"
 		   " FROM unnest(ARRAY['bert', 'carl']) name");
-	users_set_password(w->pool, ask_begin(w, &a), &by_anna, STR(BERT), STR("hash-new"), STR(LOGIN_2), "user.password_changed");
+	users_set_password(w->pool, ask_begin(w, &a), &by_anna, STR(BERT), STR("hash-new"), STR(LOGIN_2), NULL, "user.password_changed");
 	expect_rows(w, &a, 1);
 	assert_true(str_eq(users_row(&a.q, 0).id, STR(BERT)));
 	assert_int_equal(number(w, "SELECT count(*) FROM logins WHERE ended_at IS NULL AND id IN ('" LOGIN_2 "', '" LOGIN_3 "')"), 2);
@@ -266,10 +266,10 @@ static void a_new_password_ends_the_other_logins_and_frees_the_name(void **state
 	assert_int_equal(number(w, "SELECT count(*) FROM login_failures"), 1);
 	assert_int_equal(number(w, "SELECT count(*) FROM login_failures WHERE key = encode(sha256('carl'), 'hex')"), 1);
 	assert_int_equal(number(w, N_NOTED("user.password_changed") " AND user_id = '" BERT "' AND details = '{}'"), 1);
-	users_set_password(w->pool, ask_begin(w, &a), &by_anna, STR(BERT), STR("hash-newer"), STR(""), "user.password_reset");
+	users_set_password(w->pool, ask_begin(w, &a), &by_anna, STR(BERT), STR("hash-newer"), STR(""), NULL, "user.password_reset");
 	expect_rows(w, &a, 1);
 	assert_int_equal(number(w, "SELECT count(*) FROM logins WHERE ended_at IS NULL"), 1);
-	users_set_password(w->pool, ask_begin(w, &a), &by_anna, STR(NOBODY), STR("hash"), STR(""), "user.password_reset");
+	users_set_password(w->pool, ask_begin(w, &a), &by_anna, STR(NOBODY), STR("hash"), STR(""), NULL, "user.password_reset");
 	expect_rows(w, &a, 0);
 	assert_int_equal(number(w, "SELECT count(*) FROM audit_log"), 2);
 	query_fini(&a.q);
