@@ -96,11 +96,10 @@ const struct statement users_update_statement = {
 	"  OR NOT EXISTS (SELECT FROM admins WHERE id = $5::uuid) AS yes),"
 	" changed AS (UPDATE users SET username = coalesce($6, username), email = nullif(coalesce($7, email), ''), role = coalesce($8, role),"
 	"  is_active = coalesce($9::boolean, is_active), updated_at = now() FROM allowed WHERE id = $5::uuid AND yes RETURNING users.*),"
-	" ended AS (UPDATE logins SET ended_at = now(), ended_why = 'revoked' WHERE ended_at IS NULL"
-	"  AND user_id IN (SELECT id FROM changed WHERE NOT is_active)),"
+	" ended AS (SELECT sum(end_logins(id, NULL, 'revoked')) FROM changed WHERE NOT is_active),"
 	" noted AS (" AUDIT_ENTRY "'user.updated', id, jsonb_strip_nulls(jsonb_build_object('username', $6::text, 'email', $7::text, 'role', $8::text,"
 	"  'isActive', $9::boolean)) FROM changed)"
-	" SELECT 1, " COLUMNS " FROM changed"
+	" SELECT 1, " COLUMNS " FROM changed, ended"
 	" UNION ALL SELECT 0, " COLUMNS " FROM users WHERE id = $5::uuid AND NOT (SELECT yes FROM allowed)",
 	9,
 };
@@ -137,11 +136,10 @@ const struct statement users_set_password_statement = {
 	"set_password",
 	"WITH changed AS (UPDATE users SET password_hash = $6, password_changes = password_changes + 1, updated_at = now()"
 	"  WHERE id = $5::uuid AND password_changes = coalesce($9::integer, password_changes) RETURNING *),"
-	" ended AS (UPDATE logins SET ended_at = now(), ended_why = 'password' FROM changed WHERE user_id = changed.id AND ended_at IS NULL"
-	"  AND logins.id IS DISTINCT FROM $7::uuid),"
+	" ended AS (SELECT sum(end_logins(id, $7::uuid, 'password')) FROM changed),"
 	" freed AS (DELETE FROM login_failures USING changed WHERE kind = 'name' AND key = " SQL_NAME_KEY("username") "),"
 	" noted AS (" AUDIT_ENTRY "$8, id, '{}' FROM changed)"
-	" SELECT 1, " COLUMNS " FROM changed",
+	" SELECT 1, " COLUMNS " FROM changed, ended",
 	9,
 };
 

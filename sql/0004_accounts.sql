@@ -21,6 +21,14 @@ CREATE TABLE logins (
 CREATE INDEX logins_user ON logins (user_id);
 CREATE INDEX logins_expires ON logins (expires_at);
 
+-- Ends the logins of a person, but for keep. A statement that holds the row of the user calls this, because a function sees what was
+-- committed since its statement began: a login that was opened while that one waited for the row.
+CREATE FUNCTION end_logins(person uuid, keep uuid, why text) RETURNS bigint LANGUAGE sql AS $$
+	WITH ended AS (
+		UPDATE logins SET ended_at = now(), ended_why = why WHERE user_id = person AND ended_at IS NULL AND id IS DISTINCT FROM keep RETURNING 1)
+	SELECT count(*) FROM ended
+$$;
+
 -- Used ones are kept as long as the login, so that a stolen one that comes back is known.
 CREATE TABLE refresh_tokens (
 	hash       text PRIMARY KEY CHECK (hash ~ '^[0-9a-f]{64}$'),

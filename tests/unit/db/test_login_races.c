@@ -75,6 +75,24 @@ static enum login_verdict race(struct world *w, void (*other)(struct world *w, s
 	return opened(w, &opening);
 }
 
+static void a_login_that_opens_just_before_the_password_changes_is_ended_by_it(void **state)
+{
+	struct world *w = *state;
+
+	assert_int_equal(race(w, set_password, true), LOGIN_FINE);
+	assert_int_equal(number(w, "SELECT count(*) FROM logins WHERE ended_why = 'password'"), 1);
+	assert_int_equal(number(w, "SELECT count(*) FROM users WHERE password_hash = 'hash-new'"), 1);
+}
+
+static void a_login_that_opens_just_before_its_user_is_made_inactive_is_ended_by_it(void **state)
+{
+	struct world *w = *state;
+
+	assert_int_equal(race(w, deactivate, true), LOGIN_FINE);
+	assert_int_equal(number(w, "SELECT count(*) FROM logins WHERE ended_why = 'revoked'"), 1);
+	assert_int_equal(number(w, "SELECT count(*) FROM changes WHERE kind = 'login'"), 1);
+}
+
 static void whoever_was_made_inactive_meanwhile_gets_no_login(void **state)
 {
 	assert_int_equal(race(*state, deactivate, false), LOGIN_INACTIVE);
@@ -133,6 +151,8 @@ static void a_change_whose_old_password_was_compared_before_a_reset_is_refused(v
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(a_login_that_opens_just_before_the_password_changes_is_ended_by_it),
+		TEST(a_login_that_opens_just_before_its_user_is_made_inactive_is_ended_by_it),
 		TEST(whoever_was_made_inactive_meanwhile_gets_no_login),
 		TEST(the_old_password_opens_nothing_once_there_is_a_new_one_and_does_not_come_back),
 		TEST(a_password_hashed_anew_is_the_same_password),
