@@ -87,12 +87,11 @@ enum login_verdict logins_failed(const struct query *q)
 }
 
 /* $8 login, $9 user, $10 hash of the refresh token, $11 its time, $12 user agent, $13 new password hash,
- * $14 what password_changes must still be */
+ * $14 what password_changes must still be. What bars is read without a lock: a failure that is not committed comes after this. */
 static const struct statement open_login = {
 	"login_open",
 	"WITH barred AS (SELECT kind FROM login_failures WHERE expires_at > now()"
-	"  AND ((kind = 'name' AND key = " SQL_NAME_KEY("$5") " AND failures >= $6::integer) OR (kind = 'address' AND key = $3 AND failures >= $7::integer))"
-	"  FOR UPDATE),"
+	"  AND ((kind = 'name' AND key = " SQL_NAME_KEY("$5") " AND failures >= $6::integer) OR (kind = 'address' AND key = $3 AND failures >= $7::integer))),"
 	" person AS (UPDATE users SET last_login_at = now(), password_hash = coalesce($13, password_hash)"
 	"  WHERE id = $9::uuid AND is_active AND password_changes = $14::integer AND NOT EXISTS (SELECT FROM barred) RETURNING id),"
 	" made AS (INSERT INTO logins (id, user_id, address, user_agent, expires_at)"

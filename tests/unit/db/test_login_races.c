@@ -146,6 +146,28 @@ static void a_change_whose_old_password_was_compared_before_a_reset_is_refused(v
 	query_fini(&a.q);
 }
 
+/* Name and address are full, and both statements come upon both rows. */
+static void a_right_and_a_wrong_password_at_once_do_not_deadlock(void **state)
+{
+	struct world *w = *state;
+	struct holder holder;
+	struct ask wrong = {.order = 0}, right = {.order = 0};
+
+	run_sql(w, "INSERT INTO login_failures VALUES ('address', '192.0.2.9', 10, now() + interval '1 hour'),"
+		   " ('name', encode(sha256('bert'), 'hex'), 5, now() + interval '1 hour')");
+	hold(w, &holder, "PERFORM FROM login_failures WHERE kind = 'name' FOR UPDATE;");
+	logins_fail(w->pool, ask_begin(w, &wrong), &attempt, STR(BERT));
+	wait_blocked(w, 1);
+	open_login(w, &right, LOGIN_1, "");
+	turn_for_ms(w, 50); /* it may wait too, but need not */
+	let_go(w, &holder);
+	expect_rows(w, &wrong, 1);
+	assert_int_equal(logins_failed(&wrong.q), LOGIN_NAME_BARRED);
+	query_fini(&wrong.q);
+	assert_int_equal(opened(w, &right), LOGIN_NAME_BARRED);
+	assert_int_equal(number(w, "SELECT count(*) FROM logins"), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_people, end_world)
 
 int main(void)
@@ -157,6 +179,7 @@ int main(void)
 		TEST(the_old_password_opens_nothing_once_there_is_a_new_one_and_does_not_come_back),
 		TEST(a_password_hashed_anew_is_the_same_password),
 		TEST(a_change_whose_old_password_was_compared_before_a_reset_is_refused),
+		TEST(a_right_and_a_wrong_password_at_once_do_not_deadlock),
 	};
 
 	return cmocka_run_group_tests(tests, make_accounts, stop_server);
