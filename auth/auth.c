@@ -5,7 +5,7 @@
 #include "auth/people.h"
 #include "base/conf.h"
 
-/* Hashes that may wait, one of which takes about 80 ms: who comes after them would wait for half a minute. */
+/* Hashes that may wait, one of which takes about 0.1 s: who comes after them would wait for half a minute. */
 enum { MAX_WAITING = 256 };
 
 void auth_init(struct auth *auth, struct loop *loop, struct pool *pool, const struct conf *conf)

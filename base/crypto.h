@@ -1,4 +1,4 @@
-/* What we use of libsodium: random bytes, keyed and plain hashes, constant-time compare, text forms, password hashes. */
+/* What we use of libsodium: random bytes, keyed and plain hashes, constant-time compare, text forms; and of libargon2: password hashes. */
 #pragma once
 #include "base/str.h"
 
@@ -25,17 +25,19 @@ void crypto_base64(const void *bytes, size_t n, char *out);
 /* Decodes exactly n bytes; false if s is anything else. */
 MUST_CHECK bool crypto_from_base64(struct str s, void *out, size_t n);
 
-/* Password hashes: argon2id in its text form ("$argon2id$v=19$m=…"), with a salt of its own in each. Making or comparing one takes
- * long and much memory, on purpose: in a responder through base/password, never on the loop. Both may be called from any thread. */
+/* Password hashes: argon2id in its text form ("$argon2id$v=19$m=…,t=…,p=…$salt$hash", the one of libsodium), with a salt of its own
+ * in each. Making or comparing one takes long and much memory, on purpose: in a responder through base/password, never on the loop.
+ * Both may be called from any thread, and hold up none of the others while they run (docs/decisions/0010). */
 struct crypto_cost {
-	uint64_t passes;     /* over the memory, at least 1 */
-	size_t memory_bytes; /* at least 8192 */
+	uint64_t passes;     /* over the memory, 1 to 16; times memory_bytes at most 1 GiB */
+	size_t memory_bytes; /* 8 KiB to 256 MiB */
 };
-/* 80 ms and 64 MiB on an ordinary server (libsodium's INTERACTIVE). */
+/* 64 MiB and 0.1 s on an ordinary server (libsodium's INTERACTIVE). */
 extern const struct crypto_cost CRYPTO_COST;
 /* Writes the hash with its NUL. 0, or -1 if the memory is not to be had. */
 MUST_CHECK int crypto_password_hash(struct str password, struct crypto_cost cost, char out[CRYPTO_PASSWORD_HASH_SIZE]);
-/* 1 if the password matches, 0 if it does not or hash is no hash, -1 if the memory is not to be had. What the hash says decides the cost. */
+/* 1 if the password matches, 0 if it does not or hash is no hash, -1 if the memory is not to be had. What the hash says decides the
+ * cost; one that says more than struct crypto_cost may, or more than 8 lanes, counts as none. */
 MUST_CHECK int crypto_password_verify(struct str password, const char *hash);
-/* 0 if hash was made at this cost, 1 if at another, -1 if it is no argon2id hash. Quick. */
+/* 0 if hash was made at this cost, 1 if at another, -1 if it is no argon2id hash (as crypto_password_verify sees it). Quick. */
 MUST_CHECK int crypto_password_outdated(const char *hash, struct crypto_cost cost);

@@ -1,5 +1,5 @@
 noinst_LIBRARIES += libbase.a
-libbase_a_CPPFLAGS = $(AM_CPPFLAGS) $(UV_CFLAGS) $(SODIUM_CFLAGS) $(JWT_CFLAGS) $(JSON_CFLAGS)
+libbase_a_CPPFLAGS = $(AM_CPPFLAGS) $(UV_CFLAGS) $(SODIUM_CFLAGS) $(ARGON2_CFLAGS) $(JWT_CFLAGS) $(JSON_CFLAGS)
 libbase_a_SOURCES = \
 	base/account_rules.c base/account_rules.h \
 	base/arena.c base/arena.h \

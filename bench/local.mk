@@ -10,7 +10,7 @@ bench_load_SOURCES = \
 	bench/request.c bench/request.h \
 	bench/tally.c bench/tally.h
 bench_load_CPPFLAGS = $(AM_CPPFLAGS) $(UV_CFLAGS)
-bench_load_LDADD = libbase.a $(UV_LIBS) $(SODIUM_LIBS) $(JSON_LIBS)
+bench_load_LDADD = libbase.a $(UV_LIBS) $(SODIUM_LIBS) $(ARGON2_LIBS) $(JSON_LIBS)
 
 EXTRA_DIST += bench/README.md bench/run bench/streams bench/completions bench/faults bench/soak bench/limits bench/turn.sql bench/floor.conf.in \
 	bench/faults.py bench/main.py bench/measure.py bench/report.py bench/rig.py bench/soak.py

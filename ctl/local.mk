@@ -6,4 +6,4 @@ llmchatctl_SOURCES = \
 	ctl/migrate.c ctl/migrate.h \
 	ctl/migrate_command.c ctl/migrate_command.h \
 	ctl/pg_sync.c ctl/pg_sync.h
-llmchatctl_LDADD = libbase.a $(PQ_LIBS) $(UV_LIBS) $(SODIUM_LIBS) $(JSON_LIBS)
+llmchatctl_LDADD = libbase.a $(PQ_LIBS) $(UV_LIBS) $(SODIUM_LIBS) $(ARGON2_LIBS) $(JSON_LIBS)

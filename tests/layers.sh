@@ -30,6 +30,7 @@ homes_of() {
 	curl/*) echo "net/http.c" ;;
 	fcgiapp.h | fcgi_stdio.h | fastcgi.h | fcgios.h | fcgimisc.h) echo "fcgi/request.c" ;;
 	sodium.h | sodium/*) echo "base/crypto.c" ;;
+	argon2.h) echo "base/crypto.c" ;;
 	hiredis.h | async.h | hiredis/*) echo "cache/redis.c" ;;
 	jwt.h) echo "base/jwt.c" ;;
 	*) echo any ;;

@@ -15,7 +15,7 @@ tests_fuzz_fuzz_request_LDADD = libfcgi_server.a libbase.a $(FCGI_LIBS) $(JSON_L
 
 tests_fuzz_fuzz_sse_SOURCES = tests/fuzz/fuzz_sse.c
 tests_fuzz_fuzz_sse_LDFLAGS = $(fuzz_ldflags)
-tests_fuzz_fuzz_sse_LDADD = libllm.a libnet.a libbase.a $(CURL_LIBS) $(JSON_LIBS) $(UV_LIBS) $(SODIUM_LIBS) -lm
+tests_fuzz_fuzz_sse_LDADD = libllm.a libnet.a libbase.a $(CURL_LIBS) $(JSON_LIBS) $(UV_LIBS) $(SODIUM_LIBS) $(ARGON2_LIBS) -lm
 
 tests_fuzz_fuzz_json_SOURCES = tests/fuzz/fuzz_json.c
 tests_fuzz_fuzz_json_LDFLAGS = $(fuzz_ldflags)
@@ -31,7 +31,7 @@ tests_fuzz_fuzz_conf_LDADD = libbase.a $(JSON_LIBS) -lm
 
 tests_fuzz_fuzz_jwt_SOURCES = tests/fuzz/fuzz_jwt.c
 tests_fuzz_fuzz_jwt_LDFLAGS = $(fuzz_ldflags)
-tests_fuzz_fuzz_jwt_LDADD = libbase.a $(JWT_LIBS) $(SODIUM_LIBS)
+tests_fuzz_fuzz_jwt_LDADD = libbase.a $(JWT_LIBS) $(SODIUM_LIBS) $(ARGON2_LIBS)
 
 EXTRA_DIST += tests/fuzz/run.sh tests/fuzz/corpus
 

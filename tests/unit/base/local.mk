@@ -22,7 +22,7 @@ check_PROGRAMS += \
 	tests/unit/base/test_str \
 	tests/unit/base/test_uuid \
 	tests/unit/base/test_worker
-base_test_libs = libbase.a $(CMOCKA_LIBS) $(UV_LIBS) $(SODIUM_LIBS) $(JSON_LIBS)
+base_test_libs = libbase.a $(CMOCKA_LIBS) $(UV_LIBS) $(SODIUM_LIBS) $(ARGON2_LIBS) $(JSON_LIBS)
 
 tests_unit_base_test_account_rules_SOURCES = tests/unit/base/test_account_rules.c tests/unit/support.h
 tests_unit_base_test_account_rules_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
@@ -49,7 +49,7 @@ tests_unit_base_test_conf_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_base_test_conf_LDADD = $(base_test_libs)
 
 tests_unit_base_test_crypto_SOURCES = tests/unit/base/test_crypto.c tests/unit/support.h
-tests_unit_base_test_crypto_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_base_test_crypto_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(SODIUM_CFLAGS)
 tests_unit_base_test_crypto_LDADD = $(base_test_libs)
 
 tests_unit_base_test_err_SOURCES = tests/unit/base/test_err.c tests/unit/support.h

@@ -1,6 +1,9 @@
 /* Hashes against published vectors, text forms against damage, chance against stillness. */
 #include "base/crypto.h"
 
+#include <sodium.h>
+#include <sys/resource.h>
+
 #include "tests/unit/support.h"
 
 /* clang-format off */
@@ -104,16 +107,74 @@ static void knows_its_own_password_hashes(void **state)
 	assert_true(CRYPTO_COST.passes == 2 && CRYPTO_COST.memory_bytes == 64 << 20);
 }
 
+/* Hashes that were made before libargon2 came must open, and must be made the same, so that the way back is open too. */
+static void hashes_passwords_as_libsodium_does(void **state)
+{
+	static const struct {
+		struct str password;
+		const char *hash;
+	} made[] = {
+		/* by libsodium 1.0.18; the last one, of four lanes, by libargon2 without any of our memory */
+		{CONST_STR("password"),
+		 "$argon2id$v=19$m=65536,t=2,p=1$U/tSAp/TR0Xw4scgVSQWcg$eGWe8ANwO6HSj/oM/O2IuQbD7XDLpUelW3C5dp8GF1w"},
+		{CONST_STR(""), "$argon2id$v=19$m=8,t=1,p=1$2JjATsvioVHz4gZ2FyGmvg$t0dA16tGejgb1hkVQX88U5JngiDo+xEKSZzwStEa3U0"},
+		{CONST_STR("pass\0word"),
+		 "$argon2id$v=19$m=1024,t=3,p=1$JmsrFFB2ufqHlYSJR65uUA$LtFm9Z5g1SmIF+ElAJFuqdXSSWKOtQl1Not9t+OvYl4"},
+		{CONST_STR("password"),
+		 "$argon2id$v=19$m=32768,t=1,p=4$ll3aMBieaUX7XLoQ/6CIrw$odbmM5LWJc1jgPWPBC5ZjjpeboKjZmBcmCRd42UFG40"},
+	};
+	static const struct crypto_cost costs[] = {{1, 8192}, {3, 11 << 10}, {2, 1 << 20}, {16, 16 << 10}};
+	char hash[CRYPTO_PASSWORD_HASH_SIZE], password[70];
+
+	(void)state;
+	for (size_t i = 0; i < N_ELEMENTS(made); i++) {
+		assert_int_equal(crypto_password_verify(made[i].password, made[i].hash), 1);
+		assert_int_equal(crypto_password_verify(STR("Password"), made[i].hash), 0);
+	}
+	assert_int_equal(crypto_password_outdated(made[0].hash, CRYPTO_COST), 0);
+	assert_int_equal(crypto_password_outdated(made[3].hash, (struct crypto_cost){1, 32 << 10}), 1); /* for its lanes */
+	for (size_t i = 0; i < 5 * N_ELEMENTS(costs); i++) {
+		const struct crypto_cost *cost = &costs[i % N_ELEMENTS(costs)];
+
+		crypto_random(password, sizeof(password));
+		assert_int_equal(crypto_password_hash((struct str){password, i}, *cost, hash), 0);
+		assert_int_equal(crypto_pwhash_str_verify(hash, password, i), 0);
+		assert_int_equal(crypto_pwhash_argon2id_str_needs_rehash(hash, cost->passes, cost->memory_bytes), 0);
+		assert_int_equal(crypto_pwhash_str(hash, password, i, cost->passes, cost->memory_bytes), 0);
+		assert_int_equal(crypto_password_verify((struct str){password, i}, hash), 1);
+		assert_int_equal(crypto_password_outdated(hash, *cost), 0);
+	}
+	assert_int_equal(crypto_password_hash((struct str){NULL, 0}, costs[0], hash), 0);
+	assert_int_equal(crypto_pwhash_str_verify(hash, "", 0), 0);
+}
+
 static void tells_what_is_no_password_hash(void **state)
 {
+#define SALT "c2FsdHNhbHRzYWx0c2FsdA"
+#define TAG  "dGFndGFndGFndGFndGFndGFndGFndGFndGFndGFndGE"
 	char long_one[4096] = "$argon2id$v=19$m=8,t=1,p=1$", hash[CRYPTO_PASSWORD_HASH_SIZE];
-	const char *const wrong[] = {"",
-				     "x",
-				     "$argon2id$",
-				     "$argon2id$v=19$m=8,t=1,p=1$",
-				     "$2b$12$abcdefghijklmnopqrstuv",
-				     "$argon2i$v=19$m=8,t=1,p=1$c2FsdHNhbHRzYWx0c2FsdA$aGFzaGhhc2hoYXNoaGFzaA",
-				     long_one};
+	const char *const wrong[] = {
+		"", "x", "$argon2id$", "$argon2id$v=19$m=8,t=1,p=1$", "$2b$12$abcdefghijklmnopqrstuv",
+		"$argon2i$v=19$m=8,t=1,p=1$" SALT "$" TAG, "$argon2id$v=16$m=8,t=1,p=1$" SALT "$" TAG,
+		"$argon2id$m=8,t=1,p=1$" SALT "$" TAG, " $argon2id$v=19$m=8,t=1,p=1$" SALT "$" TAG,
+		"$argon2id$v=19$m=8,t=1,p=1$" SALT "$" TAG "\n", "$argon2id$v=19$m=8,t=1,p=1$" SALT "$" TAG "$",
+		"$argon2id$v=19$m=8,t=1,p=1$" SALT "$" TAG "=", "$argon2id$v=19$m=8,t=1,p=1,x=1$" SALT "$" TAG,
+		"$argon2id$v=19$t=1,m=8,p=1$" SALT "$" TAG, "$argon2id$v=19$m=8,t=1$" SALT "$" TAG,
+		"$argon2id$v=19$m=,t=1,p=1$" SALT "$" TAG, "$argon2id$v=19$m=+8,t=1,p=1$" SALT "$" TAG,
+		"$argon2id$v=19$m=-8,t=1,p=1$" SALT "$" TAG, "$argon2id$v=19$m= 8,t=1,p=1$" SALT "$" TAG,
+		"$argon2id$v=19$m=08,t=1,p=1$" SALT "$" TAG, "$argon2id$v=19$m=0x8,t=1,p=1$" SALT "$" TAG,
+		"$argon2id$v=19$m=4294967304,t=1,p=1$" SALT "$" TAG, "$argon2id$v=19$m=18446744073709551624,t=1,p=1$" SALT "$" TAG,
+		"$argon2id$v=19$m=8,t=4294967297,p=1$" SALT "$" TAG, "$argon2id$v=19$m=8,t=1,p=4294967297$" SALT "$" TAG,
+		"$argon2id$v=19$m=8,t=1,p=1$$" TAG, "$argon2id$v=19$m=8,t=1,p=1$" SALT "$", "$argon2id$v=19$m=8,t=1,p=1$" SALT "AA$" TAG,
+		"$argon2id$v=19$m=8,t=1,p=1$" SALT "$" SALT, "$argon2id$v=19$m=8,t=1,p=1$" TAG "$" SALT,
+		"$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHRzYWx0c2FsdB$" TAG, /* spare bits that are not zero */
+		"$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHRz-Wx0c2FsdA$" TAG, /* of the other dialect */
+		/* at the price of too much memory or time: none of these may even begin */
+		"$argon2id$v=19$m=7,t=1,p=1$" SALT "$" TAG, "$argon2id$v=19$m=8,t=0,p=1$" SALT "$" TAG,
+		"$argon2id$v=19$m=8,t=1,p=0$" SALT "$" TAG, "$argon2id$v=19$m=8,t=17,p=1$" SALT "$" TAG,
+		"$argon2id$v=19$m=8,t=1,p=2$" SALT "$" TAG, "$argon2id$v=19$m=72,t=1,p=9$" SALT "$" TAG,
+		"$argon2id$v=19$m=262145,t=1,p=1$" SALT "$" TAG, "$argon2id$v=19$m=4294967295,t=4294967295,p=1$" SALT "$" TAG,
+		"$argon2id$v=19$m=65537,t=16,p=1$" SALT "$" TAG, "$argon2id$v=19$m=262144,t=5,p=1$" SALT "$" TAG, long_one};
 
 	(void)state;
 	memset(long_one + 27, 'A', sizeof(long_one) - 28);
@@ -121,12 +182,76 @@ static void tells_what_is_no_password_hash(void **state)
 		assert_int_equal(crypto_password_outdated(wrong[i], CRYPTO_COST), -1);
 		assert_int_equal(crypto_password_verify(STR("password"), wrong[i]), 0);
 	}
-	/* cut anywhere it is none either, or at least no longer the same */
+	/* what is just affordable */
+	assert_int_equal(crypto_password_outdated("$argon2id$v=19$m=8,t=1,p=1$" SALT "$" TAG, CRYPTO_COST), 1);
+	assert_int_equal(crypto_password_outdated("$argon2id$v=19$m=64,t=16,p=8$" SALT "$" TAG, CRYPTO_COST), 1);
+	assert_int_equal(crypto_password_outdated("$argon2id$v=19$m=262144,t=4,p=1$" SALT "$" TAG, CRYPTO_COST), 1);
+	assert_int_equal(crypto_password_outdated("$argon2id$v=19$m=65536,t=16,p=1$" SALT "$" TAG, CRYPTO_COST), 1);
+	/* cut anywhere, or with any of its bytes changed, it is none either, or at least no longer the same */
 	assert_int_equal(crypto_password_hash(STR("password"), (struct crypto_cost){1, 8192}, hash), 0);
+	for (size_t i = 0; hash[i]; i++) {
+		char was = hash[i];
+
+		hash[i] = was == '1' ? '2' : '1';
+		assert_int_equal(crypto_password_verify(STR("password"), hash), 0);
+		hash[i] = (char)0xb1;
+		assert_int_equal(crypto_password_outdated(hash, CRYPTO_COST), -1);
+		hash[i] = was;
+	}
+	assert_int_equal(crypto_password_verify(STR("password"), hash), 1);
 	for (size_t len = strlen(hash); len-- > 0;) {
 		hash[len] = '\0';
 		assert_int_equal(crypto_password_verify(STR("password"), hash), 0);
+		assert_int_equal(crypto_password_outdated(hash, CRYPTO_COST), -1);
 	}
+}
+
+/* Nobody may be locked out for that, so it is another answer than a wrong password. */
+static void tells_that_there_is_no_memory(void **state)
+{
+	char hash[CRYPTO_PASSWORD_HASH_SIZE], none[CRYPTO_PASSWORD_HASH_SIZE];
+	struct rlimit before, little;
+	int hashed, right, wrong, unreadable;
+
+	(void)state;
+	assert_int_equal(crypto_password_hash(STR("password"), (struct crypto_cost){1, 16 << 20}, hash), 0);
+	assert_int_equal(getrlimit(RLIMIT_AS, &before), 0);
+	little = (struct rlimit){1 << 20, before.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_AS, &little), 0);
+	hashed = crypto_password_hash(STR("password"), (struct crypto_cost){1, 16 << 20}, none);
+	right = crypto_password_verify(STR("password"), hash);
+	wrong = crypto_password_verify(STR("Password"), hash);
+	unreadable = crypto_password_verify(STR("password"), "x");
+	assert_int_equal(setrlimit(RLIMIT_AS, &before), 0);
+	assert_int_equal(hashed, -1);
+	assert_int_equal(right, -1);
+	assert_int_equal(wrong, -1);
+	assert_int_equal(unreadable, 0);
+	assert_int_equal(crypto_password_verify(STR("password"), hash), 1);
+}
+
+static size_t mapped_pages(void)
+{
+	FILE *f = fopen("/proc/self/statm", "r");
+	size_t n = 0;
+
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%zu", &n), 1);
+	fclose(f);
+	return n;
+}
+
+static void gives_the_memory_of_a_hash_back(void **state)
+{
+	char hash[CRYPTO_PASSWORD_HASH_SIZE];
+	size_t n_pages;
+
+	(void)state;
+	assert_int_equal(crypto_password_hash(STR("password"), (struct crypto_cost){1, (3 << 20) + 1024}, hash), 0);
+	n_pages = mapped_pages();
+	for (int i = 0; i < 10; i++)
+		assert_int_equal(crypto_password_verify(STR("password"), hash), 1);
+	assert_true(mapped_pages() < n_pages + 256);
 }
 
 static void base64_comes_back_as_it_was(void **state)
@@ -201,7 +326,10 @@ int main(void)
 		cmocka_unit_test(an_hmac_is_as_published),
 		cmocka_unit_test(wipes),
 		cmocka_unit_test(knows_its_own_password_hashes),
+		cmocka_unit_test(hashes_passwords_as_libsodium_does),
 		cmocka_unit_test(tells_what_is_no_password_hash),
+		cmocka_unit_test(tells_that_there_is_no_memory),
+		cmocka_unit_test(gives_the_memory_of_a_hash_back),
 		cmocka_unit_test(base64_comes_back_as_it_was),
 		cmocka_unit_test(refuses_base64_of_another_dialect),
 		cmocka_unit_test(chance_is_not_still_and_keeps_its_bound),

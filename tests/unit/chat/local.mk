@@ -1,5 +1,5 @@
 check_PROGRAMS += tests/unit/chat/test_answer tests/unit/chat/test_agent
-chat_test_libs = libchat.a libllm.a libdb.a libnet.a libbase.a $(CMOCKA_LIBS) $(PQ_LIBS) $(CURL_LIBS) $(UV_LIBS) $(SODIUM_LIBS) $(JSON_LIBS)
+chat_test_libs = libchat.a libllm.a libdb.a libnet.a libbase.a $(CMOCKA_LIBS) $(PQ_LIBS) $(CURL_LIBS) $(UV_LIBS) $(SODIUM_LIBS) $(ARGON2_LIBS) $(JSON_LIBS)
 
 tests_unit_chat_test_answer_SOURCES = tests/unit/chat/test_answer.c
 tests_unit_chat_test_answer_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)

@@ -4,7 +4,7 @@ db_test_world = \
 	tests/unit/db/fixture.c tests/unit/db/fixture.h \
 	tests/unit/db/server.c tests/unit/db/server.h
 db_test_accounts = tests/unit/db/accounts.c tests/unit/db/accounts.h $(db_test_world)
-db_test_libs = libdb.a libnet.a libbase.a $(CMOCKA_LIBS) $(PQ_LIBS) $(CURL_LIBS) $(UV_LIBS) $(SODIUM_LIBS) $(JSON_LIBS)
+db_test_libs = libdb.a libnet.a libbase.a $(CMOCKA_LIBS) $(PQ_LIBS) $(CURL_LIBS) $(UV_LIBS) $(SODIUM_LIBS) $(ARGON2_LIBS) $(JSON_LIBS)
 
 tests_unit_db_test_pool_SOURCES = tests/unit/db/test_pool.c $(db_test_world)
 tests_unit_db_test_pool_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)

@@ -3,7 +3,7 @@ check_PROGRAMS += \
 	tests/unit/fcgi/test_record \
 	tests/unit/fcgi/test_request \
 	tests/unit/fcgi/test_server
-fcgi_test_libs = libfcgi_server.a libbase.a $(CMOCKA_LIBS) $(FCGI_LIBS) $(UV_LIBS) $(SODIUM_LIBS) $(JSON_LIBS)
+fcgi_test_libs = libfcgi_server.a libbase.a $(CMOCKA_LIBS) $(FCGI_LIBS) $(UV_LIBS) $(SODIUM_LIBS) $(ARGON2_LIBS) $(JSON_LIBS)
 
 tests_unit_fcgi_test_conn_SOURCES = tests/unit/fcgi/test_conn.c tests/unit/support.h tests/unit/fcgi/records.h tests/unit/fcgi/world.h
 tests_unit_fcgi_test_conn_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)

@@ -2,7 +2,7 @@ check_PROGRAMS += \
 	tests/unit/llm/test_openai \
 	tests/unit/llm/test_sse \
 	tests/unit/llm/test_stream
-llm_test_libs = libllm.a libnet.a libbase.a $(CMOCKA_LIBS) $(CURL_LIBS) $(UV_LIBS) $(SODIUM_LIBS) $(JSON_LIBS)
+llm_test_libs = libllm.a libnet.a libbase.a $(CMOCKA_LIBS) $(CURL_LIBS) $(UV_LIBS) $(SODIUM_LIBS) $(ARGON2_LIBS) $(JSON_LIBS)
 
 tests_unit_llm_test_openai_SOURCES = tests/unit/llm/test_openai.c tests/unit/support.h
 tests_unit_llm_test_openai_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)

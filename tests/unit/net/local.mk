@@ -2,7 +2,7 @@ check_PROGRAMS += \
 	tests/unit/net/test_ca_file \
 	tests/unit/net/test_http \
 	tests/unit/net/test_resolver
-net_test_libs = libnet.a libbase.a $(CMOCKA_LIBS) $(CURL_LIBS) $(UV_LIBS) $(SODIUM_LIBS) $(JSON_LIBS)
+net_test_libs = libnet.a libbase.a $(CMOCKA_LIBS) $(CURL_LIBS) $(UV_LIBS) $(SODIUM_LIBS) $(ARGON2_LIBS) $(JSON_LIBS)
 
 tests_unit_net_test_ca_file_SOURCES = tests/unit/net/test_ca_file.c tests/unit/support.h
 tests_unit_net_test_ca_file_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
