@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { LARGE_BYTES = 128 << 10, MAPPED_ALONE_BYTES = 32 << 20, KEPT_BYTES = 64 << 20, GROWTH_BYTES = 16 << 20 }; /* the first is glibc's most */
+enum { LARGE_BYTES = 128 << 10 };
 
 void mem_exhausted(size_t size)
 {
@@ -39,11 +39,4 @@ void *mem_resize(void *p, size_t size)
 void mem_return_large(void)
 {
 	mallopt(M_MMAP_THRESHOLD, LARGE_BYTES); /* said once, it stays */
-}
-
-void mem_keep_mapped(void)
-{
-	mallopt(M_MMAP_THRESHOLD, MAPPED_ALONE_BYTES);
-	mallopt(M_TRIM_THRESHOLD, KEPT_BYTES);
-	mallopt(M_TOP_PAD, GROWTH_BYTES);
 }

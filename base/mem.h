@@ -10,8 +10,3 @@ _Noreturn void mem_exhausted(size_t size);
 /* For a process that lives long: blocks of 128 KiB and more, such as long answers, are mapped by themselves and go back to the system when
  * they are freed. Left alone, glibc keeps ever larger ones in its heap, and what lies between them keeps that from shrinking. At start-up. */
 void mem_return_large(void);
-/* Instead of that, for a process whose loop shares its memory with a thread that hashes passwords (base/password): malloc keeps what it has been given
- * back and grows by 16 MiB, so that it hardly ever maps, unmaps or moves the break. For libsodium maps and fills 64 MiB in one call,
- * and until that is done each such call of the process waits, at the pace of the thread with the lowest priority: 25 ms on an idle
- * machine, 2 s beside two busy processes on two cores (measured; with this, 0.1 ms). At start-up, before anything large. */
-void mem_keep_mapped(void);

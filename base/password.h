@@ -7,8 +7,8 @@ enum { PASSWORD_MAX_BYTES = 1024 };
 
 struct passwords;
 
-/* cost: CRYPTO_COST, or the least for tests. Makes one hash right here (80 ms at CRYPTO_COST), so it belongs to start-up.
- * worker is borrowed until passwords_free. The process should have called mem_keep_mapped (base/mem), which says why. */
+/* cost: CRYPTO_COST, or the least for tests. Makes one hash right here (0.1 s at CRYPTO_COST), so it belongs to start-up.
+ * worker is borrowed until passwords_free. */
 struct passwords *passwords_new(struct worker *worker, struct crypto_cost cost);
 /* Nobody may wait any more (cancel first); not from inside a done. free(NULL) is fine. */
 void passwords_free(struct passwords *p);
