@@ -1,5 +1,6 @@
-/* One thread of the lowest priority for jobs that only compute and take long, such as password hashing, and a bounded queue for
- * it. Not libuv's pool: that one looks names up, and a thread's priority can be lowered but never raised again.
+/* One thread of a lower priority than the loop's (nice 5 more, SCHED_BATCH) for jobs that only compute and take long, such as password
+ * hashing, and a bounded queue for it. Not libuv's pool: that one looks names up, and a thread's priority can be lowered but never
+ * raised again.
  *
  * A job runs on memory of its own (`data`), not on the waiter's: a waiter may cancel and be freed while the thread still runs. */
 #pragma once
