@@ -28,7 +28,7 @@ static enum flow_next update_start(struct request *r)
 {
 	struct json_complaint complaint = {0};
 	struct audit_who who = access_who(r);
-	struct user_patch patch = {NULL};
+	struct user_patch patch = {.email = NULL};
 	struct str email;
 	bool given;
 
