@@ -5,6 +5,7 @@
 #include "base/crypto.h"
 #include "ctl/args.h"
 #include "ctl/migrate_command.h"
+#include "ctl/pool_commands.h"
 
 static int help(const struct args *args);
 
@@ -15,6 +16,10 @@ static const struct command {
 } commands[] = {
 	{"migrate", migrate_command, "migrate [--status] [--sql-dir DIR]",
 	 "bring the database to the tables of this version, or show where it is"},
+	{"pool", pool_command, "pool [--json]", "show the responders of this host and what they do"},
+	{"turns", turns_command, "turns", "show the live turns of this host"},
+	{"stop", stop_command, "stop ANSWER_ID", "end a live turn; what has come is kept"},
+	{"log-level", log_level_command, "log-level LEVEL [--slot N]", "debug, info, warn or error, until the responder ends"},
 	{"help", help, "help", "print this"},
 };
 

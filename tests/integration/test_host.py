@@ -1,6 +1,9 @@
 """What the responders of a host share: counts, and control sockets through which each can be asked and told."""
 
+import json
 import os
+import signal
+import subprocess
 import threading
 
 import pytest
@@ -109,6 +112,66 @@ def test_the_log_level_changes_at_once(chat):  # noqa: F811
         assert tell(path, "log debug")["ok"]
         assert tell(path, "log info")["ok"]
     assert [entry["now"] for entry in chat.logs("log_level")[before:]] == ["debug", "info"] * 2
+
+
+def table(done):
+    """What llmchatctl printed, as dicts by the words of its head, which are columns."""
+    head, *lines = done.stdout.splitlines()
+    starts = [i for i in range(len(head)) if head[i] != " " and (i == 0 or head[i - 2:i] == "  ")]
+    return [{head[a:b].strip(): line[a:b].strip() for a, b in zip(starts, [*starts[1:], None])} for line in lines]
+
+
+def test_llmchatctl_pool_shows_who_serves(chat, visitor):  # noqa: F811
+    done = chat.ctl("pool")
+    assert [line.split()[:3] for line in done.stdout.splitlines()[1:]] == \
+        [[str(slot), str(pid), "serving"] for slot, pid in sorted(chat.responders().items())], done.stdout
+    responders = json.loads(chat.ctl("pool", "--json").stdout)["responders"]
+    assert [r["slot"] for r in responders] == [1, 2]
+    for r in responders:
+        assert (r["state"], r["pid"]) == ("serving", r["answer"]["pid"]) and r["answer"]["requests"] > 0
+    # One that hangs is waited for, but not for ever, and the other is shown all the same.
+    pid = chat.kill(2, signal.SIGSTOP)
+    try:
+        done = chat.ctl("pool", check=False)
+        assert done.returncode == 1
+        assert [line.split()[2] for line in done.stdout.splitlines()[1:]] == ["serving", "no"], done.stdout
+        assert f"slot 2 (process {pid}) lives, but has not answered" in done.stderr
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert chat.ctl("pool").returncode == 0
+
+
+def test_llmchatctl_stops_a_turn_wherever_it_lives(chat, visitor):  # noqa: F811
+    stopped_slots = set()
+    while stopped_slots != {1, 2}:
+        stream = visitor.stream("finish")
+        wait_for(lambda: any(turn["state"] == "streaming" for _, turn in live_turns(chat)), 5, "a live turn")
+        (slot, turn), = live_turns(chat)
+        row = table(chat.ctl("turns"))
+        assert [(r["SLOT"], r["ANSWER"], r["AGENT"], r["USER"]) for r in row] == [(str(slot), turn["answerId"], "finish", turn["userId"])]
+        assert f"stopped; it was a turn of slot {slot}" in chat.ctl("stop", turn["answerId"]).stdout
+        assert list(stream)[-1].data["finishReason"] == "stopped"
+        assert ended_row(chat, visitor.asked)["status"] == "stopped"
+        stopped_slots.add(slot)
+    again = chat.ctl("stop", turn["answerId"], check=False)
+    assert again.returncode == 1 and "no live turn of this host" in again.stderr
+
+
+def test_llmchatctl_sets_the_log_level_of_one_or_all(chat):  # noqa: F811
+    before = len(chat.logs("log_level"))
+    assert chat.ctl("log-level", "debug", "--slot", "2").stdout == "slot 2: from now on debug\n"
+    assert chat.ctl("log-level", "info").stdout == "slot 1: from now on info\nslot 2: from now on info\n"
+    assert [(entry["slot"], entry["now"]) for entry in chat.logs("log_level")[before:]][:1] == [(2, "debug")]
+    refused = chat.ctl("log-level", "info", "--slot", "9", check=False)
+    assert refused.returncode == 1 and "no responder runs there in slot 9." in refused.stderr
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
+def test_llmchatctl_tells_strangers_that_they_may_not(chat):  # noqa: F811
+    settings = {"RUN_DIR": chat.setting("RUN_DIR"), "TOKEN_SECRET": "x" * 32, "PATH": os.environ["PATH"]}
+    done = subprocess.run([f"{chat.prefix}/bin/llmchatctl", "pool"], env=settings, user=65534, group=65534, extra_groups=[], cwd="/",
+                          capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 1 and "you may not look into it" in done.stderr, done.stderr
 
 
 def test_a_drained_responder_is_followed_by_another(chat):  # noqa: F811

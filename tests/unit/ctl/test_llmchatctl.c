@@ -299,6 +299,16 @@ static void explains_itself_and_refuses_what_it_does_not_know(void **state)
 		{"migrate --sql-dirs=x", 2, "migrate does not know --sql-dirs=x."},
 		{"--env-file", 2, "--env-file needs a value."},
 		{"migrate --sql-dir /nowhere", 1, "No such file or directory"},
+		{"pool --help", 0, "pool [--json]"},
+		{"pool --yaml", 2, "pool takes no arguments but --json."},
+		{"turns 5", 2, "turns takes no arguments."},
+		{"stop", 2, "stop needs the id of one answer."},
+		{"stop everything", 2, "a UUID"},
+		{"log-level", 2, "debug, info, warn or error"},
+		{"log-level loud", 2, "debug, info, warn or error"},
+		{"log-level info debug", 2, "takes one level"},
+		{"log-level info --slot", 2, "--slot needs a value."},
+		{"log-level info --slot 65", 2, "a number from 1 to 64"},
 	};
 
 	(void)state;
@@ -308,6 +318,25 @@ static void explains_itself_and_refuses_what_it_does_not_know(void **state)
 	}
 	assert_int_equal(migrate(""), 1);
 	expect("there are no migrations in it");
+}
+
+static void says_when_there_is_no_pool_to_ask(void **state)
+{
+	static const char *const commands[] = {"pool", "pool --json", "turns", "stop 0190a1b2-0000-7000-8000-000000000001", "log-level info"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		setenv("RUN_DIR", "/tmp/no/such/place", 1);
+		assert_int_equal(run(commands[i]), 1);
+		expect("RUN_DIR is /tmp/no/such/place: there is no such directory");
+		setenv("RUN_DIR", dir, 1); /* which is only empty */
+		assert_int_equal(run(commands[i]), 1);
+		expect("no responder runs there.");
+	}
+	put_file("alive.1.1700000000000000", "left by a dead one");
+	assert_int_equal(run("log-level info --slot 1"), 1);
+	expect("no responder runs there in slot 1.");
+	unsetenv("RUN_DIR");
 }
 
 int main(void)
@@ -324,6 +353,7 @@ int main(void)
 		TEST(says_why_the_database_cannot_be_reached_without_the_password),
 		TEST(reads_an_env_file_under_the_environment),
 		TEST(explains_itself_and_refuses_what_it_does_not_know),
+		TEST(says_when_there_is_no_pool_to_ask),
 	};
 
 	return cmocka_run_group_tests(tests, start_all, stop_all);
