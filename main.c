@@ -19,6 +19,7 @@
 #include "base/process.h"
 #include "base/siblings.h"
 #include "chat/agents.h"
+#include "chat/jobs.h"
 #include "chat/turns.h"
 #include "config.h"
 #include "db/changes.h"
@@ -51,6 +52,7 @@ struct responder {
 	struct turns turns;
 	struct auth auth;
 	struct changes *changes;
+	struct jobs *jobs;
 	struct loop *loop;
 	struct resolver *resolver;
 	struct pool *pool;
@@ -110,6 +112,7 @@ static void on_terminate(void *arg, int signum)
 	host_publish(&me->app);
 	me->drain_until_us = clock_mono_us() + (uint64_t)me->conf.drain_timeout_ms * 1000;
 	server_drain(&me->server);
+	jobs_stop(me->jobs);
 	pool_shrink(me->pool, 1); /* the next generation wants the others */
 	timer_init(&me->drain_tick, me->loop, on_drain_tick, me);
 	timer_start(&me->drain_tick, DRAIN_TICK_MS);
@@ -174,6 +177,7 @@ static int start_parts(struct responder *me, char *why, size_t why_size)
 	pool_on_reachable(me->pool, on_database_reachable, me->app.agents);
 	auth_init(&me->auth, me->loop, me->pool, conf);
 	me->changes = changes_new(me->loop, me->pool, on_change, me);
+	me->jobs = jobs_new(me->loop, me->pool, conf, &me->process, &JOBS_TIMING);
 	turns_init(&me->turns, me->loop, me->http, me->pool, conf, &me->process, me->siblings);
 	me->server = (struct server){
 		.loop = me->loop,
@@ -205,6 +209,7 @@ static void stop_parts(struct responder *me)
 		turns_abandon_all(&me->turns);
 		turns_fini(&me->turns);
 	}
+	jobs_free(me->jobs);
 	changes_free(me->changes);
 	auth_fini(&me->auth);
 	agents_free(me->app.agents);

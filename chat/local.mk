@@ -4,6 +4,7 @@ libchat_a_SOURCES = \
 	chat/agent.c chat/agent.h \
 	chat/agents.c chat/agents.h \
 	chat/answer.c chat/answer.h \
+	chat/jobs.c chat/jobs.h \
 	chat/sweeper.c chat/sweeper.h \
 	chat/tokens.c chat/tokens.h \
 	chat/turn.c chat/turn.h \

@@ -28,7 +28,12 @@ def tell(path, command):
 
 
 def states(stack):
-    return {slot: tell(path, "state") for slot, path in control_paths(stack).items()}
+    """{slot: state} of those that answer."""
+    answers = {}
+    for slot, path in control_paths(stack).items():
+        with contextlib.suppress(ConnectionRefusedError, FileNotFoundError):  # it has just died
+            answers[slot] = tell(path, "state")
+    return answers
 
 
 def live_turns(stack):

@@ -174,6 +174,35 @@ def test_llmchatctl_tells_strangers_that_they_may_not(chat):  # noqa: F811
     assert done.returncode == 1 and "you may not look into it" in done.stderr, done.stderr
 
 
+OLD_ROWS = """
+INSERT INTO login_failures (kind, key, failures, expires_at) VALUES ('name', 'old', 1, now() - interval '1 minute'), ('name', 'new', 1, now() + interval '1 day');
+INSERT INTO audit_log (at, type, actor, address, request_id)
+    SELECT now() - make_interval(days => i), 'old', 'somebody', '', '' FROM generate_series(6, 9) i;
+INSERT INTO users (id, username, password_hash) VALUES ('00000000-0000-7000-8000-000000000009', 'old', 'x');
+INSERT INTO logins (id, user_id, address, expires_at) SELECT gen_random_uuid(), id, '', now() - interval '31 days' FROM users WHERE username = 'old';
+INSERT INTO refresh_tokens (hash, login_id) SELECT repeat('0', 64), id FROM logins;
+"""
+
+
+def test_jobs_run_in_one_responder_and_move_on_when_it_is_killed(make_stack):
+    stack = make_stack(AUDIT_RETENTION_DAYS=7)
+    holders = lambda: [slot for slot, state in states(stack).items() if state["jobs"]]
+    holder, = wait_for(holders, 10, "somebody who runs the jobs")
+    stack.sql(OLD_ROWS)
+    stack.kill(holder)
+    wait_for(lambda: len(stack.logs("jobs_taken")) == 2 and len(holders()) == 1, 10, "another holder")
+    left = lambda: stack.sql_one("SELECT (SELECT count(*) FROM login_failures) || ' ' || (SELECT count(*) FROM audit_log WHERE type = 'old')"
+                                 " || ' ' || (SELECT count(*) FROM logins) || ' ' || (SELECT count(*) FROM refresh_tokens)")
+    wait_for(lambda: left() == "1 1 0 0", 15, "the end of what is old")
+    assert {entry["job"]: entry["rows"] for entry in stack.logs("rows_expired")} == {"login_failures": 1, "audit_log": 3, "logins": 1}
+    assert [r["STATE"] for r in table(stack.ctl("pool"))] == ["serving"] * 2
+    assert stack.ctl("pool").stdout.count("jobs") == 1
+    # Draining lets go of them too.
+    n_before = len(stack.logs("jobs_taken"))
+    stack.pool("restart")
+    wait_for(lambda: len(stack.logs("jobs_taken")) > n_before and len(holders()) == 1, 15, "somebody of the new generation")
+
+
 def test_a_drained_responder_is_followed_by_another(chat):  # noqa: F811
     old = chat.responders()[1]
     path = control_paths(chat)[1]

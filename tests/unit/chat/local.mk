@@ -1,4 +1,4 @@
-check_PROGRAMS += tests/unit/chat/test_answer tests/unit/chat/test_agent
+check_PROGRAMS += tests/unit/chat/test_answer tests/unit/chat/test_agent tests/unit/chat/test_jobs
 chat_test_libs = libchat.a libllm.a libdb.a libnet.a libbase.a $(CMOCKA_LIBS) $(PQ_LIBS) $(CURL_LIBS) $(UV_LIBS) $(SODIUM_LIBS) $(ARGON2_LIBS) $(JSON_LIBS)
 
 tests_unit_chat_test_answer_SOURCES = tests/unit/chat/test_answer.c
@@ -8,3 +8,7 @@ tests_unit_chat_test_answer_LDADD = $(chat_test_libs)
 tests_unit_chat_test_agent_SOURCES = tests/unit/chat/test_agent.c
 tests_unit_chat_test_agent_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_chat_test_agent_LDADD = $(chat_test_libs)
+
+tests_unit_chat_test_jobs_SOURCES = tests/unit/chat/test_jobs.c $(db_test_world)
+tests_unit_chat_test_jobs_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_chat_test_jobs_LDADD = $(chat_test_libs)
