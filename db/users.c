@@ -88,19 +88,21 @@ struct user_row users_row(const struct query *q, size_t i)
 }
 
 /* $5 id, $6 name, $7 email ('' takes it away), $8 role, $9 active; NULL: as it is. The administrators are locked, in one order, so
- * that no two statements each leave the other's for the last one. */
+ * that no two statements each leave the other's for the last one; whether the user is one himself is asked of the row that is changed,
+ * which may have become one while the statement waited for it. */
 const struct statement users_update_statement = {
 	"update_user",
 	"WITH admins AS (SELECT id FROM users WHERE role = 'admin' AND is_active ORDER BY id FOR UPDATE),"
-	" allowed AS (SELECT (coalesce($8, 'admin') = 'admin' AND coalesce($9::boolean, true)) OR EXISTS (SELECT FROM admins WHERE id <> $5::uuid)"
-	"  OR NOT EXISTS (SELECT FROM admins WHERE id = $5::uuid) AS yes),"
+	" allowed AS (SELECT (coalesce($8, 'admin') = 'admin' AND coalesce($9::boolean, true)) OR EXISTS (SELECT FROM admins WHERE id <> $5::uuid) AS yes),"
 	" changed AS (UPDATE users SET username = coalesce($6, username), email = nullif(coalesce($7, email), ''), role = coalesce($8, role),"
-	"  is_active = coalesce($9::boolean, is_active), updated_at = now() FROM allowed WHERE id = $5::uuid AND yes RETURNING users.*),"
+	"  is_active = coalesce($9::boolean, is_active), updated_at = now() FROM allowed"
+	"  WHERE id = $5::uuid AND (yes OR NOT (role = 'admin' AND is_active)) RETURNING users.*),"
 	" ended AS (SELECT sum(end_logins(id, NULL, 'revoked')) FROM changed WHERE NOT is_active),"
 	" noted AS (" AUDIT_ENTRY "'user.updated', id, jsonb_strip_nulls(jsonb_build_object('username', $6::text, 'email', $7::text, 'role', $8::text,"
 	"  'isActive', $9::boolean)) FROM changed)"
 	" SELECT 1, " COLUMNS " FROM changed, ended"
-	" UNION ALL SELECT 0, " COLUMNS " FROM users WHERE id = $5::uuid AND NOT (SELECT yes FROM allowed)",
+	" UNION ALL SELECT 0, " COLUMNS " FROM users WHERE id = $5::uuid AND NOT (SELECT yes FROM allowed)"
+	"  AND NOT EXISTS (SELECT FROM changed)",
 	9,
 };
 

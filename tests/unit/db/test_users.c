@@ -228,6 +228,22 @@ static void of_many_administrators_who_go_at_once_one_stays(void **state)
 		query_fini(&asks[i].q);
 }
 
+static void one_who_becomes_the_last_administrator_meanwhile_stays_too(void **state)
+{
+	struct world *w = *state;
+	struct holder holder;
+	struct ask a = {.order = 0};
+
+	hold(w, &holder, "UPDATE users SET role = 'admin' WHERE id = '" BERT "'; UPDATE users SET role = 'user' WHERE id = '" ANNA "';");
+	update(w, &a, BERT, &deactivate);
+	wait_blocked(w, 1);
+	let_go(w, &holder);
+	expect_rows(w, &a, 1);
+	assert_true(users_update_refused(&a.q));
+	assert_int_equal(number(w, "SELECT count(*) FROM users WHERE role = 'admin' AND is_active"), 1);
+	query_fini(&a.q);
+}
+
 static void whoever_is_made_inactive_loses_his_logins(void **state)
 {
 	struct world *w = *state;
@@ -333,6 +349,7 @@ int main(void)
 		TEST(the_last_active_administrator_can_neither_be_demoted_nor_made_inactive),
 		TEST(of_two_administrators_who_demote_each_other_one_stays),
 		TEST(of_many_administrators_who_go_at_once_one_stays),
+		TEST(one_who_becomes_the_last_administrator_meanwhile_stays_too),
 		TEST(whoever_is_made_inactive_loses_his_logins),
 		TEST(a_new_password_ends_the_other_logins_and_frees_the_name),
 		TEST(tells_the_hash_or_that_there_is_none),
