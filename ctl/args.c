@@ -37,6 +37,18 @@ int args_refuse(const char *fmt, ...)
 	return EXIT_USAGE;
 }
 
+int args_fail(const char *fmt, ...)
+{
+	va_list ap;
+
+	fputs("llmchatctl: ", stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+	return EXIT_FAILED;
+}
+
 int args_load_conf(const struct args *args, struct conf *conf)
 {
 	char why[512];

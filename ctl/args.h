@@ -18,5 +18,7 @@ struct args {
 MUST_CHECK int args_option(const struct args *args, int *i, const char *name, const char **value);
 /* Tells the user on stderr what is wrong with the command line; returns EXIT_USAGE. */
 int args_refuse(const char *fmt, ...) PRINTF_LIKE(1, 2);
+/* Tells the user on stderr, in a whole sentence, why it failed; returns EXIT_FAILED. */
+int args_fail(const char *fmt, ...) PRINTF_LIKE(1, 2);
 /* Reads the configuration; 0, or EXIT_FAILED after telling the user why not. conf_fini(conf) either way. */
 MUST_CHECK int args_load_conf(const struct args *args, struct conf *conf);

@@ -28,6 +28,7 @@ static void explain_conn(const PGconn *conn, struct pg_sync_error *e)
 	while (len && text[len - 1] == '\n')
 		len--;
 	e->position = 0;
+	e->sqlstate[0] = e->constraint[0] = '\0';
 	snprintf(e->text, sizeof(e->text), "%.*s", (int)len, text);
 }
 
@@ -40,6 +41,7 @@ static void explain_result(const PGconn *conn, const PGresult *result, struct pg
 	const char *position = PQresultErrorField(result, PG_DIAG_STATEMENT_POSITION);
 	const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
 	const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+	const char *constraint = PQresultErrorField(result, PG_DIAG_CONSTRAINT_NAME);
 	size_t used;
 
 	if (!message || !sqlstate) { /* the connection is lost */
@@ -47,6 +49,8 @@ static void explain_result(const PGconn *conn, const PGresult *result, struct pg
 		return;
 	}
 	e->position = position ? strtoul(position, NULL, 10) : 0;
+	snprintf(e->sqlstate, sizeof(e->sqlstate), "%s", sqlstate);
+	snprintf(e->constraint, sizeof(e->constraint), "%s", constraint ? constraint : "");
 	used = (size_t)snprintf(e->text, sizeof(e->text), "%s (%s)", message, sqlstate);
 	for (size_t i = 0; i < N_ELEMENTS(parts) && used < sizeof(e->text); i++) {
 		const char *part = PQresultErrorField(result, parts[i].code);

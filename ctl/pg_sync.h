@@ -6,12 +6,15 @@ struct conf;
 struct pg_result;
 struct pg_sync;
 
-enum { PG_SYNC_TEXT_SIZE = 2048 };
+enum { PG_SYNC_TEXT_SIZE = 2048, PG_SYNC_SQLSTATE_SIZE = 6, PG_SYNC_NAME_SIZE = 64 };
 
 /* Why something failed. */
 struct pg_sync_error {
-	size_t position;              /* of the character (from 1) in the SQL text; 0: PostgreSQL gives none */
-	char text[PG_SYNC_TEXT_SIZE]; /* message, detail and hint, each a line of its own, without the last newline */
+	size_t position; /* of the character (from 1) in the SQL text; 0: PostgreSQL gives none */
+	char text
+		[PG_SYNC_TEXT_SIZE]; /* message, detail and hint, each a line of its own, without the last newline; a detail may show values */
+	char sqlstate[PG_SYNC_SQLSTATE_SIZE]; /* empty: there is no connection, or it was lost */
+	char constraint[PG_SYNC_NAME_SIZE];   /* the violated one; empty: none */
 };
 
 /* Connects to the database of conf. NULL with e set on failure. */
