@@ -1,11 +1,15 @@
 bin_PROGRAMS += llmchatctl
 llmchatctl_CPPFLAGS = $(AM_CPPFLAGS) $(PQ_CFLAGS) -DLLMCHAT_SQL_DIR='"$(pkgdatadir)/sql"'
 llmchatctl_SOURCES = \
+	ctl/accounts.c ctl/accounts.h \
 	ctl/args.c ctl/args.h \
 	ctl/ask.c ctl/ask.h \
 	ctl/main.c \
 	ctl/migrate.c ctl/migrate.h \
 	ctl/migrate_command.c ctl/migrate_command.h \
 	ctl/pg_sync.c ctl/pg_sync.h \
-	ctl/pool_commands.c ctl/pool_commands.h
-llmchatctl_LDADD = libbase.a $(PQ_LIBS) $(UV_LIBS) $(SODIUM_LIBS) $(ARGON2_LIBS) $(JSON_LIBS)
+	ctl/pool_commands.c ctl/pool_commands.h \
+	ctl/prompt.c ctl/prompt.h \
+	ctl/user_command.c ctl/user_command.h \
+	ctl/user_list.c ctl/user_list.h
+llmchatctl_LDADD = libdb.a libnet.a libbase.a $(PQ_LIBS) $(UV_LIBS) $(SODIUM_LIBS) $(ARGON2_LIBS) $(JSON_LIBS)

@@ -73,6 +73,16 @@ void users_get(struct pool *pool, struct query *q, struct str id)
 	query_start(pool, q, &get_user);
 }
 
+/* $1 name, in any letter case */
+const struct statement users_find_statement = {"find_user", "SELECT 1, " COLUMNS " FROM users WHERE lower(username) = lower($1)", 1};
+
+/* $1 the name that the last page ended with ('' for the first page), $2 how many. All users can be read so, however many there are. */
+const struct statement users_list_after_statement = {
+	"list_users_after",
+	"SELECT 1, " COLUMNS " FROM users WHERE lower(username) > lower($1) ORDER BY lower(username) LIMIT $2::bigint",
+	2,
+};
+
 struct user_row users_row(const struct query *q, size_t i)
 {
 	return (struct user_row){
@@ -190,3 +200,13 @@ void users_password_hash(struct pool *pool, struct query *q, struct str id)
 	query_text(q, id);
 	query_start(pool, q, &get_password_hash);
 }
+
+/* $5 id. One row: how many counts of failed logins there were. No row: there is no such user. */
+const struct statement users_unlock_statement = {
+	"unlock_user",
+	"WITH person AS (SELECT id, username FROM users WHERE id = $5::uuid),"
+	" freed AS (DELETE FROM login_failures USING person WHERE kind = 'name' AND key = " SQL_NAME_KEY("username") " RETURNING person.id),"
+	" noted AS (" AUDIT_ENTRY "'user.unlocked', id, '{}' FROM freed)"
+	" SELECT (SELECT count(*) FROM freed) FROM person",
+	5,
+};

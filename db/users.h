@@ -46,5 +46,7 @@ void users_revoked(const struct query *q, int64_t *n_logins, int64_t *n_keys);
 /* One row: the hash; it is empty for whoever may not log in with a password. No row: there is no such user. */
 void users_password_hash(struct pool *pool, struct query *q, struct str id);
 
-/* For llmchatctl, which runs statements without a pool; parameters as in users.c. */
-extern const struct statement users_add_statement, users_set_password_statement, users_update_statement;
+/* For llmchatctl, which runs statements without a pool; parameters as in users.c. Their rows have users_row's columns, but for the last two. */
+extern const struct statement users_add_statement, users_set_password_statement, users_update_statement, users_find_statement,
+	users_list_after_statement;
+extern const struct statement users_unlock_statement;

@@ -280,6 +280,28 @@ static void reads_an_env_file_under_the_environment(void **state)
 	setenv("DB_PASSWORD", SERVER_PASSWORD, 1);
 }
 
+static void says_what_to_do_about_tables_of_an_older_version(void **state)
+{
+	static const char *const commands[] = {
+		"user list",   "user add anna --no-password", "user passwd anna --random-password", "user unlock anna"};
+
+	(void)state;
+	put_file("0001_users.sql", "CREATE TABLE users (id uuid PRIMARY KEY, username text NOT NULL, role text);\n"
+				   "CREATE UNIQUE INDEX users_username_key ON users (lower(username));\n");
+	for (int migrated = 0; migrated < 2; migrated++) {
+		for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+			assert_int_equal(run(commands[i]), 1);
+			assert_string_equal(output,
+					    "llmchatctl: The database does not have the tables of this version; run: llmchatctl migrate\n");
+		}
+		assert_int_equal(migrate(""), 0);
+	}
+	setenv("DB_HOST", "/nowhere", 1);
+	assert_int_equal(run("user list"), 1);
+	setenv("DB_HOST", server.dir, 1);
+	expect("The database cannot be reached: ");
+}
+
 static void explains_itself_and_refuses_what_it_does_not_know(void **state)
 {
 	static const struct {
@@ -298,6 +320,29 @@ static void explains_itself_and_refuses_what_it_does_not_know(void **state)
 		{"migrate --sql-dir", 2, "--sql-dir needs a value."},
 		{"migrate --sql-dirs=x", 2, "migrate does not know --sql-dirs=x."},
 		{"--env-file", 2, "--env-file needs a value."},
+		{"user", 2, "user what?"},
+		{"user --help", 0, "user grant NAME user|admin"},
+		{"user ad anna", 2, "user does not know ad."},
+		{"user add", 2, "user add takes a NAME."},
+		{"user add anna password", 2, "user add takes a NAME and nothing else."},
+		{"user add anna --password=hunter22", 2, "user add does not know --password."},
+		{"user add anna --json", 2, "user add does not know --json."},
+		{"user add anna --no-password --random-password", 2, "exclude each other"},
+		{"user add anna --password-stdin --random-password", 2, "exclude each other"},
+		{"user add anna --email", 2, "--email needs a value."},
+		{"user add anna --email=anna", 2, "must have an @"},
+		{"user add ' anna'", 2, "neither begin nor end with a blank"},
+		{"user add \"$(printf 'x%.0s' $(seq 65))\"", 2, "1 to 64 characters"},
+		{"user add \"$(printf 'a\\tb')\"", 2, "control characters"},
+		{"user add \"$(printf '\\377')\"", 2, "must be UTF-8"},
+		{"user list anna", 2, "user list takes options and nothing else."},
+		{"user passwd", 2, "user passwd takes a NAME."},
+		{"user passwd anna --email=a@b", 2, "user passwd does not know --email."},
+		{"user disable --json anna", 2, "user disable does not know --json."},
+		{"user grant anna", 2, "user grant takes a NAME and a role."},
+		{"user grant anna root", 2, "The role is user or admin."},
+		{"user grant -- -anna root", 2, "The role is user or admin."},
+		{"user grant -anna root", 2, "user grant does not know -anna."},
 		{"migrate --sql-dir /nowhere", 1, "No such file or directory"},
 		{"pool --help", 0, "pool [--json]"},
 		{"pool --yaml", 2, "pool takes no arguments but --json."},
@@ -315,6 +360,7 @@ static void explains_itself_and_refuses_what_it_does_not_know(void **state)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		assert_int_equal(run(rows[i].args), rows[i].status);
 		expect(rows[i].part);
+		assert_null(strstr(output, "hunter22"));
 	}
 	assert_int_equal(migrate(""), 1);
 	expect("there are no migrations in it");
@@ -352,6 +398,7 @@ int main(void)
 		TEST(waits_for_another_migration),
 		TEST(says_why_the_database_cannot_be_reached_without_the_password),
 		TEST(reads_an_env_file_under_the_environment),
+		TEST(says_what_to_do_about_tables_of_an_older_version),
 		TEST(explains_itself_and_refuses_what_it_does_not_know),
 		TEST(says_when_there_is_no_pool_to_ask),
 	};
