@@ -10,6 +10,8 @@ llmchatctl_SOURCES = \
 	ctl/pg_sync.c ctl/pg_sync.h \
 	ctl/pool_commands.c ctl/pool_commands.h \
 	ctl/prompt.c ctl/prompt.h \
+	ctl/token_command.c ctl/token_command.h \
 	ctl/user_command.c ctl/user_command.h \
 	ctl/user_list.c ctl/user_list.h
-llmchatctl_LDADD = libdb.a libnet.a libbase.a $(PQ_LIBS) $(UV_LIBS) $(SODIUM_LIBS) $(ARGON2_LIBS) $(JSON_LIBS)
+
+llmchatctl_LDADD = libdb.a libnet.a libbase.a $(PQ_LIBS) $(UV_LIBS) $(SODIUM_LIBS) $(ARGON2_LIBS) $(JSON_LIBS) $(JWT_LIBS)

@@ -61,3 +61,6 @@ struct login_owner {
 	struct str user_id, username, role;
 };
 struct login_owner logins_owner(const struct query *q);
+
+/* For llmchatctl: many logins at once; parameters as in logins.c. */
+extern const struct statement logins_issue_statement;

@@ -210,3 +210,10 @@ const struct statement users_unlock_statement = {
 	" SELECT (SELECT count(*) FROM freed) FROM person",
 	5,
 };
+
+/* $1 ids, $2 names: those whose name nobody has yet become users without a password. Writes no audit entry: see logins_issue_statement. */
+const struct statement users_add_missing_statement = {
+	"add_missing_users",
+	"INSERT INTO users (id, username) SELECT * FROM unnest($1::uuid[], $2::text[]) ON CONFLICT (lower(username)) DO NOTHING",
+	2,
+};

@@ -49,4 +49,4 @@ void users_password_hash(struct pool *pool, struct query *q, struct str id);
 /* For llmchatctl, which runs statements without a pool; parameters as in users.c. Their rows have users_row's columns, but for the last two. */
 extern const struct statement users_add_statement, users_set_password_statement, users_update_statement, users_find_statement,
 	users_list_after_statement;
-extern const struct statement users_unlock_statement;
+extern const struct statement users_unlock_statement, users_add_missing_statement;

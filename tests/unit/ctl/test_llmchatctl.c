@@ -283,7 +283,8 @@ static void reads_an_env_file_under_the_environment(void **state)
 static void says_what_to_do_about_tables_of_an_older_version(void **state)
 {
 	static const char *const commands[] = {
-		"user list",   "user add anna --no-password", "user passwd anna --random-password", "user unlock anna"};
+		"user list",   "user add anna --no-password", "user passwd anna --random-password", "user unlock anna",
+		"token issue", "token issue --user anna"};
 
 	(void)state;
 	put_file("0001_users.sql", "CREATE TABLE users (id uuid PRIMARY KEY, username text NOT NULL, role text);\n"
@@ -343,6 +344,16 @@ static void explains_itself_and_refuses_what_it_does_not_know(void **state)
 		{"user grant anna root", 2, "The role is user or admin."},
 		{"user grant -- -anna root", 2, "The role is user or admin."},
 		{"user grant -anna root", 2, "user grant does not know -anna."},
+		{"token", 2, "token knows issue."},
+		{"token make", 2, "token knows issue."},
+		{"token issue --help", 0, "--ttl SECONDS"},
+		{"token issue --count", 2, "--count needs a value."},
+		{"token issue --count 0", 2, "--count is a number from 1 to 100000."},
+		{"token issue --count 100001", 2, "--count is a number from 1 to 100000."},
+		{"token issue --count=ten", 2, "--count is a number from 1 to 100000."},
+		{"token issue --ttl 59", 2, "--ttl is a number from 60 to 2592000."},
+		{"token issue --ttl 2592001", 2, "--ttl is a number from 60 to 2592000."},
+		{"token issue anna", 2, "token issue does not know anna."},
 		{"migrate --sql-dir /nowhere", 1, "No such file or directory"},
 		{"pool --help", 0, "pool [--json]"},
 		{"pool --yaml", 2, "pool takes no arguments but --json."},
