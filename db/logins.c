@@ -125,13 +125,14 @@ enum login_verdict logins_opened(const struct query *q)
 	return query_col_bool(q, 0, 2) ? LOGIN_ADDRESS_BARRED : LOGIN_INACTIVE;
 }
 
-/* $1 its hash, $2 that of the new one, $3 time, $4 grace, $5 address, $6 request id */
+/* $1 its hash, $2 that of the new one, $3 time, $4 grace, $5 address, $6 request id. The login is locked first, as by whoever deletes it
+ * with its tokens. */
 static const struct statement refresh = {
 	"login_refresh",
 	"WITH token AS (SELECT r.hash, l.id AS login_id, u.id AS user_id, u.username, u.email, u.role,"
 	"  CASE WHEN l.ended_at IS NOT NULL OR l.expires_at <= now() OR NOT u.is_active THEN 1"
 	"  WHEN r.used_at IS NULL OR r.used_at > now() - " SQL_SECONDS("$4") " THEN 0 ELSE 2 END AS state"
-	"  FROM refresh_tokens r JOIN logins l ON l.id = r.login_id JOIN users u ON u.id = l.user_id WHERE r.hash = $1 FOR UPDATE OF r, l),"
+	"  FROM refresh_tokens r JOIN logins l ON l.id = r.login_id JOIN users u ON u.id = l.user_id WHERE r.hash = $1 FOR UPDATE OF l, r),"
 	" used AS (UPDATE refresh_tokens r SET used_at = coalesce(r.used_at, now()) FROM token WHERE r.hash = token.hash AND state = 0),"
 	" made AS (INSERT INTO refresh_tokens (hash, login_id) SELECT $2, login_id FROM token WHERE state = 0),"
 	" moved AS (UPDATE logins SET expires_at = now() + " SQL_SECONDS("$3") " FROM token WHERE logins.id = login_id AND state = 0),"

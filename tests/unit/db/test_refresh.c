@@ -185,6 +185,26 @@ static void a_refresh_that_meets_the_end_of_its_login_gets_no_token(void **state
 	query_fini(&a.q);
 }
 
+static void a_refresh_that_meets_the_deletion_of_its_login_does_not_deadlock(void **state)
+{
+	static const struct statement delete = {"test_delete", "DELETE FROM logins WHERE id = '" LOGIN_1 "'", 0};
+	struct world *w = *state;
+	struct holder holder;
+	struct ask a = {.order = 0}, b = {.order = 0};
+
+	hold(w, &holder, "PERFORM FROM logins FOR UPDATE;");
+	ask(w, &a, &delete);
+	wait_blocked(w, 1);
+	refresh(w, &b, 1, 2);
+	wait_blocked(w, 2);
+	let_go(w, &holder);
+	expect_rows(w, &a, 0);
+	expect_rows(w, &b, 0);
+	assert_int_equal(number(w, "SELECT count(*) FROM refresh_tokens"), 1); /* Carl's */
+	query_fini(&a.q);
+	query_fini(&b.q);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_logins, end_world)
 
 int main(void)
@@ -198,6 +218,7 @@ int main(void)
 		TEST(two_refreshes_of_one_token_at_the_same_time_both_work),
 		TEST(two_reuses_at_the_same_time_are_written_down_once),
 		TEST(a_refresh_that_meets_the_end_of_its_login_gets_no_token),
+		TEST(a_refresh_that_meets_the_deletion_of_its_login_does_not_deadlock),
 	};
 
 	return cmocka_run_group_tests(tests, make_accounts, stop_server);
