@@ -46,3 +46,7 @@ tests_unit_db_test_keys_LDADD = $(db_test_libs)
 tests_unit_db_test_audit_SOURCES = tests/unit/db/test_audit.c $(db_test_accounts)
 tests_unit_db_test_audit_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_db_test_audit_LDADD = $(db_test_libs)
+
+tests_unit_db_test_retention_SOURCES = tests/unit/db/test_retention.c $(db_test_world)
+tests_unit_db_test_retention_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_db_test_retention_LDADD = $(db_test_libs)
