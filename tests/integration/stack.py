@@ -13,6 +13,7 @@ import pathlib
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -293,9 +294,16 @@ class Stack:
 
     # ---- HTTP ----
 
+    def _connect(self, timeout, source):
+        source = (source, 0) if source else None
+        if "TLS_CERTIFICATE" not in self.env:
+            return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout, source_address=source)
+        # One that signed itself is its own authority.
+        trust = ssl.create_default_context(cafile=self.env["TLS_CERTIFICATE"])
+        return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=timeout, source_address=source, context=trust)
+
     def _send(self, method, path, json_body, body, headers, cookies, token, timeout, source):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout,
-                                                source_address=(source, 0) if source else None)
+        connection = self._connect(timeout, source)
         headers = dict(headers or {})
         if json_body is not None:
             body = json.dumps(json_body, ensure_ascii=False).encode("utf-8")
@@ -307,7 +315,7 @@ class Stack:
         try:
             try:
                 connection.request(method, path, body=body, headers=headers)
-            except (BrokenPipeError, ConnectionResetError):
+            except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
                 pass  # refused before the body was through; the answer is there all the same
             return connection, connection.getresponse()
         except BaseException:

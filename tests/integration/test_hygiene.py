@@ -1,4 +1,4 @@
-"""What every answer says to browsers, once each; what of a client's headers reaches a responder.
+"""What every answer says to browsers, once each; the site behind TLS; what of a client's headers reaches a responder.
 
 What nginx's own errors say in their bodies is the business of test_nginx.
 """
@@ -6,17 +6,21 @@ What nginx's own errors say in their bodies is the business of test_nginx.
 import contextlib
 import http.client
 import json
+import os
 import pathlib
 import re
 import socket
+import ssl
 import struct
+import subprocess
 import threading
 
 import pytest
 
-from chatting import Crowd, Visitor, chat, check_healthy, crowd_of, read, tokens  # noqa: F401
+from chatting import Crowd, Visitor, chat, check_healthy, crowd_of, new_stack, read, tokens  # noqa: F401
+from conftest import finish
 from fastcgi_peer import END, PARAMS, STDIN, STDOUT, Peer, record
-from stack import wait_for
+from stack import free_port, wait_for
 from test_nginx import TOO_LARGE, check_envelope
 
 DATA = "default-src 'none'; frame-ancestors 'none'"
@@ -260,8 +264,168 @@ def test_a_token_of_100_kilobytes_is_refused_in_the_envelope_and_others_notice_n
     assert chat.get("/api/agents", token="t" * 4096).status == 200
 
 
+# ---- TLS ----
+
+def make_certificate(directory, name="site", hosts="DNS:localhost,IP:127.0.0.1"):
+    """One that signed itself: its own authority. Returns the paths of certificate and key, which the stack's user can read."""
+    certificate, key = directory / f"{name}.pem", directory / f"{name}.key"
+    done = subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1",
+                           "-subj", "/CN=Test site", "-addext", f"subjectAltName={hosts}", "-keyout", key, "-out", certificate],
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+    for path in (certificate, key):
+        path.chmod(0o644)
+    return certificate, key
+
+
+@pytest.fixture(scope="module")
+def tls_stack():
+    stack = new_stack({"spaced": ("sim-n20-d50", {})})
+    try:
+        stack.run("init")
+        directory = stack.dir / "tls"
+        directory.mkdir(mode=0o755)
+        certificate, key = make_certificate(directory)
+        stack.start(TLS_CERTIFICATE=certificate, TLS_CERTIFICATE_KEY=key, TLS_REDIRECT_PORT=free_port())
+        stack.wait_until_ready()
+        yield stack
+    finally:
+        finish(stack)
+
+
+@pytest.fixture
+def tls(tls_stack, request):
+    request.node.stacks = [tls_stack]
+    return tls_stack
+
+
+def in_clear(port, method, path, body=None, headers=None):
+    """The answer to HTTP without TLS."""
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+        connection.request(method, path, body=body, headers=headers or {})
+        answer = connection.getresponse()
+        answer.read()
+        return answer
+
+
+@pytest.mark.parametrize("method, path, more, status, kind", [row for row in ANSWERS if row[3]],
+                         ids=[f"{method}-{path[:24]}-{status}" for method, path, _, status, _ in ANSWERS if status])
+def test_behind_tls_every_answer_also_tells_to_stay_there(tls, method, path, more, status, kind):
+    answer = tls.http(method, path, **more)
+    assert answer.status == status
+    check_headers(answer._headers, kind, tls=True)
+
+
+def test_streams_pass_one_by_one_behind_tls(tls):
+    with tls.stream("GET", "/health/stream") as stream:
+        check_headers(stream.response.headers, "responder", tls=True)
+        times = [event.at for event in stream]
+    assert len(times) == 5 and times[-1] - times[0] > 0.5
+    visitor = Visitor(tls)
+    with visitor.stream("spaced") as stream:
+        assert len(stream.response.headers.get_all("Set-Cookie")) == 1
+        cookie = stream.header("Set-Cookie")
+        answer = read(stream)
+    assert "; Secure" in cookie and "; HttpOnly" in cookie and "; SameSite=Lax" in cookie
+    check_healthy([answer], tokens(20))
+    chunks = [event.at for event in answer.all("chunk")]
+    # 20 tokens, 50 ms apart: collected on the way they would come in few pieces.
+    assert chunks[-1] - chunks[0] > 0.5 and sum(later - earlier > 0.01 for earlier, later in zip(chunks, chunks[1:])) > 10
+    # The cookie is good for the next question.
+    assert visitor.messages(answer.one("chatId")["chatId"]).status == 200
+
+
 def test_without_tls_nothing_promises_it(chat):  # noqa: F811
     for headers in ({}, SPOOFED):
         with Visitor(chat).stream("quick", headers=headers) as stream:
             assert "Secure" not in stream.header("Set-Cookie")
             assert stream.header("Strict-Transport-Security") is None
+
+
+def test_old_versions_of_tls_are_refused_and_http_2_is_spoken(tls):
+    trust = ssl.create_default_context(cafile=tls.env["TLS_CERTIFICATE"])
+    trust.set_alpn_protocols(["h2", "http/1.1"])
+    with socket.create_connection(("127.0.0.1", tls.port), 10) as plain, trust.wrap_socket(plain, server_hostname="localhost") as secure:
+        assert secure.version() == "TLSv1.3" and secure.selected_alpn_protocol() == "h2"
+    for version in ("-tls1", "-tls1_1", "-tls1_2"):
+        # SECLEVEL=0: openssl by itself would not even ask for an old one.
+        done = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{tls.port}", version, "-cipher", "ALL:@SECLEVEL=0"],
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20)
+        assert ("Verify return code" in done.stdout and "Cipher is (NONE)" not in done.stdout) == (version == "-tls1_2"), (version, done.stdout)
+        assert version != "-tls1_2" or re.search(r"Cipher is ECDHE-\S+(GCM|POLY1305)", done.stdout), done.stdout
+
+
+def test_http_is_sent_on_to_https(tls):
+    redirect = int(tls.env["TLS_REDIRECT_PORT"])
+    for port in (redirect, tls.port):      # who speaks http to the port of https meant that
+        for method, path in (("GET", "/"), ("GET", "/a%20page?with=a&query=1"), ("POST", "/api/chat/completions"), ("GET", "/metrics")):
+            answer = in_clear(port, method, path, body=b"{}" if method == "POST" else None)
+            # 308 keeps method and body.
+            assert (answer.status, answer.getheader("Location")) == (308, f"https://127.0.0.1:{tls.port}{path}")
+            assert answer.getheader("Strict-Transport-Security") is None and answer.getheader("Set-Cookie") is None
+            assert len(answer.headers.get_all("X-Content-Type-Options")) == 1
+    assert in_clear(redirect, "GET", "/", headers={"X-Forwarded-Proto": "https"}).status == 308
+    # What nginx cannot read gets its answer there too.
+    answer = in_clear(redirect, "GET", "/api/agents", headers={"X-Large": "a" * 40000})
+    assert answer.status == 400 and answer.getheader("Location") is None
+    check_headers(answer.headers, "own error")
+
+
+def test_a_renewed_certificate_is_served_after_a_reload_that_cuts_no_stream(tls):
+    def served():
+        return ssl.get_server_certificate(("127.0.0.1", tls.port), timeout=10)
+
+    before = served()
+    certificate, key = make_certificate(tls.dir / "tls", "renewed")
+    with tls.stream("GET", "/health/stream") as stream:
+        os.replace(key, tls.env["TLS_CERTIFICATE_KEY"])
+        os.replace(certificate, tls.env["TLS_CERTIFICATE"])
+        tls.nginx("reload")
+        wait_for(lambda: served() != before, 10, "the new certificate")
+        assert len(list(stream)) == 5
+    assert tls.get("/health").status == 200
+
+
+@pytest.fixture
+def pems(tmp_path):
+    good, key = make_certificate(tmp_path)
+    locked, noise = tmp_path / "locked.key", tmp_path / "noise.pem"
+    subprocess.run(["openssl", "pkey", "-in", key, "-aes128", "-passout", "pass:secret", "-out", locked], check=True, timeout=30)
+    noise.write_text("not PEM\n")
+    return {"good": str(good), "key": str(key), "locked": str(locked), "noise": str(noise), "gone": str(tmp_path / "gone.pem"), "dir": str(tmp_path)}
+
+
+def conf(**env):
+    program = pathlib.Path(os.environ["STACK_PREFIX"], "sbin", "llmchat-nginx-conf")
+    return subprocess.run([program], env={"PATH": os.environ["PATH"], **env}, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20)
+
+
+@pytest.mark.parametrize("env, words", [
+    ({"TLS_CERTIFICATE": "good"}, "TLS_CERTIFICATE_KEY is not"),
+    ({"TLS_CERTIFICATE_KEY": "key"}, "TLS_CERTIFICATE is not"),
+    ({"TLS_CERTIFICATE": "gone", "TLS_CERTIFICATE_KEY": "key"}, "TLS_CERTIFICATE is {gone}, and there is no such file"),
+    ({"TLS_CERTIFICATE": "good", "TLS_CERTIFICATE_KEY": "gone"}, "TLS_CERTIFICATE_KEY is {gone}, and there is no such file"),
+    ({"TLS_CERTIFICATE": "good", "TLS_CERTIFICATE_KEY": "dir"}, "TLS_CERTIFICATE_KEY is {dir}, and there is no such file"),
+    ({"TLS_CERTIFICATE": "key", "TLS_CERTIFICATE_KEY": "good"}, "TLS_CERTIFICATE is {key}, which holds no certificate"),
+    ({"TLS_CERTIFICATE": "good", "TLS_CERTIFICATE_KEY": "noise"}, "TLS_CERTIFICATE_KEY is {noise}, which holds no private key"),
+    ({"TLS_CERTIFICATE": "good", "TLS_CERTIFICATE_KEY": "locked"}, "passphrase"),
+    ({"TLS_CERTIFICATE": "site.pem", "TLS_CERTIFICATE_KEY": "key"}, "must be the whole path"),
+    ({"TLS_CERTIFICATE": "/a;b", "TLS_CERTIFICATE_KEY": "key"}, "a character that does not belong"),
+    ({"TLS_REDIRECT_PORT": "80"}, "no https to send anybody to"),
+    ({"TLS_CERTIFICATE": "good", "TLS_CERTIFICATE_KEY": "key", "TLS_REDIRECT_PORT": "443"}, "TLS_REDIRECT_PORT and PORT are both 443"),
+    ({"TLS_CERTIFICATE": "good", "TLS_CERTIFICATE_KEY": "key", "TLS_REDIRECT_PORT": "http"}, "from 1 to 65535"),
+    ({"TLS_CERTIFICATE": "good", "TLS_CERTIFICATE_KEY": "key", "TLS_REDIRECT_PORT": "65536"}, "from 1 to 65535"),
+])
+def test_settings_that_cannot_work_are_refused_in_a_sentence(pems, env, words):
+    done = conf(**{name: pems.get(value, value) for name, value in env.items()})
+    assert done.returncode != 0 and done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1 and done.stderr.startswith("llmchat-nginx-conf: ")
+    assert words.format(**pems) in done.stderr
+
+
+def test_https_is_on_443_unless_somebody_says_otherwise(pems):
+    done = conf(TLS_CERTIFICATE=pems["good"], TLS_CERTIFICATE_KEY=pems["key"], TLS_REDIRECT_PORT="80", LISTEN_ADDRESS="::")
+    assert done.returncode == 0, done.stderr
+    assert re.findall(r"^\tlisten (\S+?);? ", done.stdout, re.M) == ["[::]:443", "[::]:80"]
+    assert "https://$host$request_uri" in done.stdout
+    assert "ssl" not in re.sub("#.*", "", conf().stdout)
