@@ -6,7 +6,7 @@ tests_unit_ctl_test_migrate_LDADD = libbase.a $(CMOCKA_LIBS) $(UV_LIBS) $(SODIUM
 
 tests_unit_ctl_test_prompt_SOURCES = tests/unit/ctl/test_prompt.c tests/unit/support.h ctl/prompt.c ctl/prompt.h
 tests_unit_ctl_test_prompt_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
-tests_unit_ctl_test_prompt_LDADD = libbase.a $(CMOCKA_LIBS) $(UV_LIBS) $(SODIUM_LIBS) $(JSON_LIBS)
+tests_unit_ctl_test_prompt_LDADD = libbase.a $(CMOCKA_LIBS) $(UV_LIBS) $(SODIUM_LIBS) $(ARGON2_LIBS) $(JSON_LIBS)
 
 # Runs ./llmchatctl (or $LLMCHATCTL).
 tests_unit_ctl_test_llmchatctl_SOURCES = tests/unit/ctl/test_llmchatctl.c tests/unit/db/server.c tests/unit/db/server.h
