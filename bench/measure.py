@@ -1,5 +1,7 @@
 """The scenarios: each gives the reports of its runs and flat figures, {name: value}, that bench/limits can name."""
 
+import contextlib
+import http.client
 import re
 import shutil
 import statistics
@@ -73,7 +75,7 @@ class Streams:
     def one_run(self, rig, system, idle_kb):
         """One system's report, with the CPU that each part took for a token."""
         port = {"provider": rig.sim_port, "floor": rig.floor_port, "ours": rig.stack.port}[system]
-        whom = ["--agent", self.name] if system == "ours" else ["--kind", "openai", "--agent", self.model]
+        whom = ["--agent", self.name, *rig.as_users] if system == "ours" else ["--kind", "openai", "--agent", self.model]
         lasts_s = (self.ramp_ms + self.tokens * self.gap_ms) / 1000
         sampler = DatabaseSampler(rig) if system == "ours" else None
         pids = rig.pids()
@@ -161,7 +163,7 @@ class Completions:
 
     def one_run(self, rig, system):
         port = {"provider": rig.sim_port, "floor": rig.floor_port, "ours": rig.stack.port}[system]
-        whom = ["--agent", "instant"] if system == "ours" else ["--kind", "openai", "--agent", "sim-n20-d0"]
+        whom = ["--agent", "instant", *rig.as_users] if system == "ours" else ["--kind", "openai", "--agent", "sim-n20-d0"]
         seconds = self.seconds if system == "ours" else min(self.seconds, 3)
         sampler = DatabaseSampler(rig) if system == "ours" else None
         before, position = rig.cpu(), rig.log_position()
@@ -194,11 +196,46 @@ class Completions:
         return float(found.group(1))
 
 
+class TokenCheck:
+    """What it takes to see that a token is good, once the process knows its holder: our own time for a call that does nothing else,
+    less that of one which asks for nobody."""
+
+    name = "token"
+    title = "checking an access token"
+
+    def __init__(self, calls):
+        self.calls = calls
+
+    def measure(self, rig):
+        rig.renew_pool()
+        responders = rig.stack.responders()
+        statements = "SELECT coalesce(sum(xact_commit), 0) FROM pg_stat_database WHERE datname = 'llmchat'"
+        took = {path: self.overhead_us(rig, path) for path in ("/health", "/api/auth/verify")}
+        before = int(rig.stack.sql_one(statements))
+        again = self.overhead_us(rig, "/api/auth/verify")
+        figures = {"check_us": min(took["/api/auth/verify"], again) - took["/health"],
+                   "statements_a_call": max(0, int(rig.stack.sql_one(statements)) - before) / self.calls}
+        return {"title": self.title, "responders": responders, "figures": figures}
+
+    def overhead_us(self, rig, path):
+        """The median of X-LLMChat-Overhead-Us."""
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", rig.stack.port, timeout=10)) as connection:
+            values = []
+            for _ in range(self.calls):
+                connection.request("GET", path, headers={"Authorization": f"Bearer {rig.token}"})
+                answer = connection.getresponse()
+                answer.read()
+                if answer.status != 200:
+                    raise SystemExit(f"bench: {path} answered {answer.status}")
+                values.append(int(answer.headers["X-LLMChat-Overhead-Us"]))
+        return statistics.median(values)
+
+
 def everything(quick):
     """The scenarios of bench/run."""
     if quick:
         return [Streams("memory", 200, 500, 4, 1000, systems=("ours",), memory=True), Streams("ramp", 200, 200, 20, 50),
-                Streams("burst", 200, 0, 20, 50), Streams("crowd", 1000, 1000, 5, 1000, systems=("floor", "ours"), memory=True), Completions(64, 3)]
+                Streams("burst", 200, 0, 20, 50), Streams("crowd", 1000, 1000, 5, 1000, systems=("floor", "ours"), memory=True), Completions(64, 3), TokenCheck(500)]
     return [Streams("memory", 1000, 2000, 10, 1000, systems=("ours",), memory=True), Streams("ramp", 1000, 1000, 20, 50, rounds=3),
             Streams("burst", 1000, 0, 20, 50, rounds=3),
-            Streams("crowd", 5000, 4000, 15, 1000, systems=("floor", "ours"), memory=True), Completions(64, 10)]
+            Streams("crowd", 5000, 4000, 15, 1000, systems=("floor", "ours"), memory=True), Completions(64, 10), TokenCheck(2000)]

@@ -107,6 +107,9 @@ class BenchStack(Stack):
         return super().run(*args, **{"STACK_FSYNC": "on", **kwargs})
 
 
+N_USERS = 5000
+
+
 class DatabaseSampler:
     """Counts the responders' connections five times a second, in one psql that stays."""
 
@@ -155,6 +158,7 @@ class Rig:
         self.stack.wait_until_ready()
         self.sim_port = int((self.dir / "sim.port").read_text())
         self.start_floor()
+        self.make_tokens()
 
     def start_floor(self):
         directory = self.dir / "floor"
@@ -173,6 +177,14 @@ class Rig:
         wait_for(lambda: children(self.floor.pid) or self.floor.poll() is not None, 10, "the floor's workers")
         if self.floor.poll() is not None:
             raise SystemExit(f"bench: the floor's nginx did not start: {(directory / 'error.log').read_text()}")
+
+    def make_tokens(self):
+        """Everybody who asks LLMChat is a user of his own who has logged in: what is measured is governed."""
+        tokens = self.stack.ctl("token", "issue", "--count", str(N_USERS), "--ttl", "86400").stdout
+        with os.fdopen(os.open(self.dir / "tokens", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as f:
+            f.write(tokens)
+        self.token = tokens.split()[0]
+        self.as_users = ["--bearer-file", str(self.dir / "tokens")]
 
     def spawn(self, command, **kwargs):
         process = subprocess.Popen(command, **kwargs)
@@ -235,7 +247,7 @@ class Rig:
 
     def warm_up(self):
         """What is allocated once (statements, TLS tables, the first connections) is no stream's memory."""
-        report = self.finish_load(self.start_load("streams", "--port", self.stack.port, "--agent", "warm", "--n", 40, "--ramp-ms", 200), 30)
+        report = self.finish_load(self.start_load("streams", "--port", self.stack.port, *self.as_users, "--agent", "warm", "--n", 40, "--ramp-ms", 200), 30)
         if report["failed"]:
             raise SystemExit(f"bench: the stack does not work: {report['samples']}")
         self.wait_for_quiet()

@@ -83,7 +83,7 @@ def soak(rig, minutes, scale):
     rig.warm_up()
     before = rig.stack.responders()
     idle = sample(rig, before.values(), time.monotonic())
-    processes = {name: rig.start_load(*args, "--port", rig.stack.port, "--timeout-s", 90) for name, args in loads(scale, int(seconds)).items()}
+    processes = {name: rig.start_load(*args, *([] if name == "wrong input" else rig.as_users), "--port", rig.stack.port, "--timeout-s", 90) for name, args in loads(scale, int(seconds)).items()}
     samples = watch(rig, processes, seconds)
     reports = {name: rig.finish_load(process, 30) for name, process in processes.items()}
     after = rig.stack.responders()
