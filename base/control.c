@@ -40,7 +40,7 @@ static void answer_one(struct control *c, struct str command, const struct socka
 static void on_commands(void *arg, int events)
 {
 	struct control *c = arg;
-	char command[CONTROL_MAX_COMMAND + 1];
+	char command[CONTROL_MAX_COMMAND + 1] = "";
 
 	(void)events;
 	for (int i = 0; i < COMMANDS_A_TURN; i++) {
