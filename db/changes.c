@@ -16,7 +16,7 @@ struct changes {
 	struct query query;
 	void (*fn)(void *arg, struct str kind, struct str id);
 	void *arg;
-	int64_t seen; /* the number of the last change; -1: none was asked for yet */
+	int64_t seen; /* the number of the last change; -1: not asked for yet, so that all were missed */
 };
 
 static const struct statement read_changes = {
@@ -31,15 +31,15 @@ static void take_rows(struct changes *changes)
 	const struct query *q = &changes->query;
 	int64_t last = query_col_int(q, 0, 0), missing = last - changes->seen;
 
-	if (changes->seen >= 0 && missing != 0) {
+	if (missing != 0) {
 		bool all = missing > 0 && (size_t)missing == query_n_rows(q) && !query_is_null(q, 0, 1);
 
 		for (size_t i = 0; all && i < query_n_rows(q); i++)
 			changes->fn(changes->arg, query_col(q, i, 1), query_col(q, i, 2));
-		if (!all) {
+		if (!all && changes->seen >= 0)
 			log_info(NULL, "changes_missed", "from", changes->seen, "to", last);
+		if (!all)
 			changes->fn(changes->arg, STR(""), STR(""));
-		}
 	}
 	changes->seen = last;
 }
