@@ -113,6 +113,7 @@ CREATE TRIGGER users_changed AFTER UPDATE OF username, role, is_active ON users 
 CREATE TRIGGER users_deleted AFTER DELETE ON users FOR EACH ROW EXECUTE FUNCTION note_change('user');
 CREATE TRIGGER logins_changed AFTER UPDATE OF ended_at ON logins FOR EACH ROW
 	WHEN (OLD.ended_at IS DISTINCT FROM NEW.ended_at) EXECUTE FUNCTION note_change('login');
-CREATE TRIGGER api_keys_changed AFTER UPDATE OF agents, expires_at, revoked_at ON api_keys FOR EACH ROW EXECUTE FUNCTION note_change('key');
+CREATE TRIGGER api_keys_changed AFTER UPDATE OF agents, expires_at, revoked_at ON api_keys FOR EACH ROW
+	WHEN ((OLD.agents, OLD.expires_at, OLD.revoked_at) IS DISTINCT FROM (NEW.agents, NEW.expires_at, NEW.revoked_at)) EXECUTE FUNCTION note_change('key');
 CREATE TRIGGER api_keys_deleted AFTER DELETE ON api_keys FOR EACH ROW EXECUTE FUNCTION note_change('key');
 CREATE TRIGGER agents_changed AFTER INSERT OR UPDATE OR DELETE ON agent_configs FOR EACH ROW EXECUTE FUNCTION note_change('agent');

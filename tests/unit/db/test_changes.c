@@ -136,6 +136,7 @@ static void what_no_copy_holds_is_not_noted(void **state)
 	expect_noted(w, "UPDATE logins SET expires_at = now() + interval '1 hour'", "");
 	expect_noted(w, "UPDATE logins SET ended_at = ended_at", "");
 	expect_noted(w, "UPDATE api_keys SET last_used_at = now(), name = 'other'", "");
+	expect_noted(w, "UPDATE api_keys SET agents = agents, expires_at = expires_at, revoked_at = revoked_at", "");
 	expect_noted(w, "INSERT INTO login_failures VALUES ('name', 'x', 1, now())", "");
 	assert_int_equal(number(w, N_VERSION), before);
 }
