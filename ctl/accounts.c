@@ -1,6 +1,7 @@
 /* Connecting, running, explaining. */
 #include "ctl/accounts.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -51,9 +52,12 @@ static void explain(const struct pg_sync_error *e)
 		args_fail("The database refused: %.*s", (int)strcspn(e->text, "\n"), e->text);
 }
 
-struct pg_result *accounts_run(struct accounts *a, const struct statement *stmt, const char *const *params)
+struct pg_result *accounts_run(struct accounts *a, const struct statement *stmt, size_t n_params, const char *const *params)
 {
-	struct pg_result *rows = pg_sync_query(a->db, str_from(stmt->sql), stmt->n_params, params, &a->error);
+	struct pg_result *rows;
+
+	assert(n_params == (size_t)stmt->n_params);
+	rows = pg_sync_query(a->db, str_from(stmt->sql), stmt->n_params, params, &a->error);
 
 	if (!rows)
 		explain(&a->error);
@@ -76,7 +80,7 @@ int accounts_find(struct accounts *a, const char *username, struct account *user
 
 	if (!utf8_valid(str_from(username)))
 		return 0;
-	rows = accounts_run(a, &users_find_statement, &username);
+	rows = accounts_run(a, &users_find_statement, 1, &username);
 	if (!rows)
 		return -1;
 	found = pg_sync_n_rows(rows) > 0;

@@ -20,9 +20,9 @@ struct accounts {
 MUST_CHECK int accounts_open(struct accounts *a, const struct args *args);
 void accounts_close(struct accounts *a);
 
-/* Runs a statement with all its parameters (NULL: NULL). NULL after telling the user why it failed; else free with pg_sync_free. What
+/* Runs a statement with all its n_params parameters (NULL: NULL). NULL after telling the user why it failed; else free with pg_sync_free. What
  * PostgreSQL says beside its message is left out: it may show values, and some are secret. */
-MUST_CHECK struct pg_result *accounts_run(struct accounts *a, const struct statement *stmt, const char *const *params);
+MUST_CHECK struct pg_result *accounts_run(struct accounts *a, const struct statement *stmt, size_t n_params, const char *const *params);
 /* The same for BEGIN and COMMIT. */
 MUST_CHECK bool accounts_do(struct accounts *a, const char *sql);
 

@@ -74,7 +74,7 @@ static int add_missing_users(struct issue *issue, int64_t first, const char *nam
 	}
 	text_array_close(&ids);
 	buf_add_char(&ids, '\0');
-	rows = accounts_run(&issue->accounts, &users_add_missing_statement, (const char *const[]){ids.p, names});
+	rows = accounts_run(&issue->accounts, &users_add_missing_statement, 2, (const char *const[]){ids.p, names});
 	buf_fini(&ids);
 	pg_sync_free(rows);
 	return rows ? EXIT_FINE : EXIT_FAILED;
@@ -97,9 +97,22 @@ static int take_users(struct issue *issue, int64_t first, const struct pg_result
 	return EXIT_FINE;
 }
 
-static int add_logins(struct issue *issue, int64_t first, const char *names)
+/* One audit entry for all: the first statement writes it. */
+static struct pg_result *run_issue(struct issue *issue, int64_t first, const char *names, const char *login_ids)
 {
 	char ends_at[NUMBER_SIZE], count[NUMBER_SIZE], ttl[NUMBER_SIZE];
+	const char *const params[] = {
+		ACCOUNTS_WHO, names, login_ids, ends_at, ADDRESS, first == 0 ? count : NULL, issue->username ? issue->user.id.text : NULL,
+		ttl};
+
+	snprintf(ends_at, sizeof(ends_at), "%" PRId64, issue->issued_at_s + issue->ttl_s);
+	snprintf(count, sizeof(count), "%" PRId64, issue->count);
+	snprintf(ttl, sizeof(ttl), "%" PRId64, issue->ttl_s);
+	return accounts_run(&issue->accounts, &logins_issue_statement, N_ELEMENTS(params), params);
+}
+
+static int add_logins(struct issue *issue, int64_t first, const char *names)
+{
 	struct buf ids = {NULL, 0, 0};
 	struct pg_result *rows;
 	int status = EXIT_FAILED;
@@ -110,13 +123,7 @@ static int add_logins(struct issue *issue, int64_t first, const char *names)
 	}
 	text_array_close(&ids);
 	buf_add_char(&ids, '\0');
-	snprintf(ends_at, sizeof(ends_at), "%" PRId64, issue->issued_at_s + issue->ttl_s);
-	snprintf(count, sizeof(count), "%" PRId64, issue->count);
-	snprintf(ttl, sizeof(ttl), "%" PRId64, issue->ttl_s);
-	/* One audit entry for all: the first statement writes it. */
-	rows = accounts_run(&issue->accounts, &logins_issue_statement,
-			    (const char *const[]){ACCOUNTS_WHO, names, ids.p, ends_at, ADDRESS, first == 0 ? count : NULL,
-						  issue->username ? issue->user.id.text : NULL, ttl});
+	rows = run_issue(issue, first, names, ids.p);
 	if (rows)
 		status = take_users(issue, first, rows);
 	pg_sync_free(rows);

@@ -99,7 +99,7 @@ static int store_new(const struct order *order, struct accounts *a, const struct
 	const char *name = order->words[0], *role = order->options & OPT_ADMIN ? "admin" : "user";
 	struct uuid id = uuid_new();
 	const char *const params[] = {ACCOUNTS_WHO, id.text, name, order->email, hash_of(p), role, "user.created"};
-	struct pg_result *rows = accounts_run(a, &users_add_statement, params);
+	struct pg_result *rows = accounts_run(a, &users_add_statement, N_ELEMENTS(params), params);
 
 	if (!rows)
 		return EXIT_FAILED;
@@ -130,8 +130,8 @@ static int add(const struct order *order, struct accounts *a)
 
 static int store_password(const struct order *order, struct accounts *a, const struct account *user, const struct password *p)
 {
-	const char *const params[] = {ACCOUNTS_WHO, user->id.text, hash_of(p), NULL, "user.password_reset"};
-	struct pg_result *rows = accounts_run(a, &users_set_password_statement, params);
+	const char *const params[] = {ACCOUNTS_WHO, user->id.text, hash_of(p), NULL, "user.password_reset", NULL};
+	struct pg_result *rows = accounts_run(a, &users_set_password_statement, N_ELEMENTS(params), params);
 	bool found = rows && pg_sync_n_rows(rows) > 0;
 
 	pg_sync_free(rows);
@@ -170,7 +170,7 @@ static int update(const struct order *order, struct accounts *a, const char *rol
 
 	if (status != EXIT_FINE)
 		return status;
-	rows = accounts_run(a, &users_update_statement, params);
+	rows = accounts_run(a, &users_update_statement, N_ELEMENTS(params), params);
 	if (!rows)
 		return EXIT_FAILED;
 	if (pg_sync_n_rows(rows) == 0)
@@ -209,7 +209,7 @@ static int unlock(const struct order *order, struct accounts *a)
 
 	if (status != EXIT_FINE)
 		return status;
-	rows = accounts_run(a, &users_unlock_statement, params);
+	rows = accounts_run(a, &users_unlock_statement, N_ELEMENTS(params), params);
 	if (!rows)
 		return EXIT_FAILED;
 	if (pg_sync_n_rows(rows) == 0)

@@ -79,7 +79,7 @@ static int put_users(struct accounts *a, struct json_writer *w)
 
 	do {
 		const char *const params[] = {last.username, PAGE_TEXT};
-		struct pg_result *rows = accounts_run(a, &users_list_after_statement, params);
+		struct pg_result *rows = accounts_run(a, &users_list_after_statement, N_ELEMENTS(params), params);
 
 		if (!rows)
 			return EXIT_FAILED;
