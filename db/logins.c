@@ -205,12 +205,12 @@ struct login_owner logins_owner(const struct query *q)
 
 /* $5 names, $6 ids of their logins, $7 when they end (seconds since 1970), $8 address; for the audit entry: $9 how many there are in all
  * parts together, NULL in all parts but one, $10 whose they all are, $11 seconds. A row with the login and its user for each, in the order
- * of $6; without those whose user is not there or inactive. */
+ * of $6; without those whose user is not there or inactive. The users are locked, so that whoever disables one meanwhile ends these logins. */
 const struct statement logins_issue_statement = {
 	"issue_logins",
 	"WITH wanted AS (SELECT * FROM unnest($5::text[], $6::uuid[]) WITH ORDINALITY AS w (username, login_id, n)),"
-	" made AS (INSERT INTO logins (id, user_id, address, expires_at)"
-	"  SELECT login_id, u.id, $8, to_timestamp($7::bigint) FROM wanted JOIN users u ON lower(u.username) = lower(wanted.username) AND u.is_active"
+	" people AS (SELECT u.id, login_id FROM wanted JOIN users u ON lower(u.username) = lower(wanted.username) WHERE u.is_active FOR SHARE OF u),"
+	" made AS (INSERT INTO logins (id, user_id, address, expires_at) SELECT login_id, id, $8, to_timestamp($7::bigint) FROM people"
 	"  RETURNING id, user_id),"
 	" noted AS (" AUDIT_ENTRY "'token.issued', $10::uuid, jsonb_build_object('count', $9::bigint, 'seconds', $11::bigint) WHERE $9::bigint IS NOT NULL)"
 	" SELECT made.id, made.user_id FROM made JOIN wanted ON login_id = made.id ORDER BY n",

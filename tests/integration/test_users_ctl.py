@@ -346,6 +346,25 @@ def test_several_calls_at_once_share_the_load_users(ctl):
     assert ctl.sql_one("SELECT count(*) FROM users") == "1200" and ctl.sql_one("SELECT count(*) FROM logins") == "3600"
 
 
+@pytest.fixture
+def slow_logins(ctl):
+    """Making logins takes a while after they have been made."""
+    ctl.sql("CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(2); RETURN NULL; END $$;"
+            "CREATE TRIGGER dawdle AFTER INSERT ON logins EXECUTE FUNCTION dawdle()")
+    yield
+    ctl.sql("DROP FUNCTION dawdle CASCADE")
+
+
+def test_who_is_disabled_while_tokens_are_issued_keeps_none(ctl, slow_logins):
+    add(ctl, "anna")
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        issued = pool.submit(ctl.ctl, "token", "issue", "--user", "anna", "--count", "2")
+        wait_for(lambda: ctl.sql("SELECT 1 FROM pg_stat_activity WHERE application_name = 'llmchatctl' AND wait_event = 'PgSleep'"), 20, "logins")
+        ctl.ctl("user", "disable", "anna")
+        assert len(issued.result().stdout.splitlines()) == 2
+    assert ctl.sql("SELECT ended_why FROM logins") == [["revoked"]] * 2
+
+
 # ---- secrets, and the terminal ----
 
 def program(stack, *args):
