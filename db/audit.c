@@ -26,18 +26,18 @@ void audit_note(struct pool *pool, struct query *q, const struct audit_who *who,
 	query_start(pool, q, &note_entry);
 }
 
-#define FOUND                                                                                                      \
-	" FROM audit_log WHERE ($1 = '' OR type = $1 OR starts_with(type, $1 || '.'))"                             \
-	" AND ($2::uuid IS NULL OR user_id = $2::uuid OR actor_id = $2::uuid)"                                     \
+#define FOUND(of_user)                                                                                             \
+	" FROM audit_log WHERE ($1 = '' OR type = $1 OR starts_with(type, $1 || '.')) AND " of_user                \
 	" AND ($3::timestamptz IS NULL OR at >= $3::timestamptz) AND ($4::timestamptz IS NULL OR at < $4::timestamptz)"
 
 /* The total is counted up to 100,000 only: nobody turns that many pages, and the log may hold millions. */
-static const struct statement list_audit = {
-	"list_audit",
-	"SELECT (SELECT count(*) FROM (SELECT 1" FOUND " LIMIT 100000) counted), id, " SQL_ISO("at") ", type, actor_id, actor, user_id,"
-	" address, request_id, details" FOUND " ORDER BY id DESC LIMIT $5::bigint OFFSET $6::bigint",
-	6,
-};
+#define LIST(found)                                                                                                \
+	"SELECT (SELECT count(*) FROM (SELECT 1" found " LIMIT 100000) counted), id, " SQL_ISO("at") ", type, actor_id, actor, user_id," \
+	" address, request_id, details" found " ORDER BY id DESC LIMIT $5::bigint OFFSET $6::bigint"
+
+static const struct statement list_audit = {"list_audit", LIST(FOUND("$2::uuid IS NULL")), 6};
+/* Another statement, whose plan uses the indexes: plans are made without knowing what is NULL. */
+static const struct statement list_audit_of_user = {"list_audit_of_user", LIST(FOUND("(user_id = $2::uuid OR actor_id = $2::uuid)")), 6};
 
 void audit_list(struct pool *pool, struct query *q, const struct audit_filter *filter)
 {
@@ -47,7 +47,7 @@ void audit_list(struct pool *pool, struct query *q, const struct audit_filter *f
 	query_text_or_null(q, filter->to);
 	query_int(q, filter->limit);
 	query_int(q, filter->offset);
-	query_start(pool, q, &list_audit);
+	query_start(pool, q, filter->user_id.len ? &list_audit_of_user : &list_audit);
 }
 
 struct audit_row audit_row(const struct query *q, size_t i)

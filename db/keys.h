@@ -8,7 +8,8 @@ struct new_key {
 	int64_t expires_after_s;  /* 0: never */
 };
 enum { KEYS_MAX_OF_USER = 100 };
-/* One row for keys_row. No row: the user has KEYS_MAX_OF_USER keys that are neither revoked nor expired. */
+/* One row for keys_row. No row: the user has KEYS_MAX_OF_USER keys that are neither revoked nor expired. Some that are added at the very
+ * same time may pass that by a few. */
 void keys_add(struct pool *pool, struct query *q, const struct audit_who *who, const struct new_key *key);
 
 /* Keys that are not revoked, newest first; user_id empty: everybody's. */

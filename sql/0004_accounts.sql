@@ -80,6 +80,7 @@ CREATE TABLE audit_log (
 
 CREATE INDEX audit_log_at ON audit_log (at);
 CREATE INDEX audit_log_user ON audit_log (user_id, id);
+CREATE INDEX audit_log_actor ON audit_log (actor_id, id);
 CREATE INDEX audit_log_type ON audit_log (type, id);
 
 -- What changed, in the order of the commits: whoever changes something holds the one row of version until it commits, so a number
