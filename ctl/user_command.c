@@ -130,7 +130,7 @@ static int add(const struct order *order, struct accounts *a)
 
 static int store_password(const struct order *order, struct accounts *a, const struct account *user, const struct password *p)
 {
-	const char *const params[] = {ACCOUNTS_WHO, user->id.text, hash_of(p), NULL, "user.password_reset", NULL};
+	const char *const params[] = {ACCOUNTS_WHO, user->id.text, hash_of(p), NULL, "user.password_reset", NULL, NULL};
 	struct pg_result *rows = accounts_run(a, &users_set_password_statement, N_ELEMENTS(params), params);
 	bool found = rows && pg_sync_n_rows(rows) > 0;
 

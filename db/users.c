@@ -143,31 +143,45 @@ bool users_update_refused(const struct query *q)
 	return query_col_int(q, 0, 0) == 0;
 }
 
-/* $5 id, $6 hash, $7 login to keep, $8 audit type, $9 what password_changes must still be; NULL: anything */
+/* $5 id, $6 hash, $7 login to keep, $8 audit type, $9 what password_changes must still be, $10 how many failures of the name are too
+ * many; NULL: neither matters */
 const struct statement users_set_password_statement = {
 	"set_password",
-	"WITH changed AS (UPDATE users SET password_hash = $6, password_changes = password_changes + 1, updated_at = now()"
-	"  WHERE id = $5::uuid AND password_changes = coalesce($9::integer, password_changes) RETURNING *),"
+	"WITH barred AS (SELECT 1 FROM login_failures WHERE kind = 'name' AND expires_at > now() AND failures >= $10::integer"
+	"  AND key = (SELECT " SQL_NAME_KEY("username") " FROM users WHERE id = $5::uuid)),"
+	" changed AS (UPDATE users SET password_hash = $6, password_changes = password_changes + 1, updated_at = now()"
+	"  WHERE id = $5::uuid AND password_changes = coalesce($9::integer, password_changes) AND NOT EXISTS (SELECT FROM barred) RETURNING *),"
 	" ended AS (SELECT sum(end_logins(id, $7::uuid, 'password')) FROM changed),"
 	" freed AS (DELETE FROM login_failures USING changed WHERE kind = 'name' AND key = " SQL_NAME_KEY("username") "),"
 	" noted AS (" AUDIT_ENTRY "$8, id, '{}' FROM changed)"
 	" SELECT 1, " COLUMNS " FROM changed, ended",
-	9,
+	10,
 };
 
 void users_set_password(struct pool *pool, struct query *q, const struct audit_who *who, struct str id, struct str password_hash,
-			struct str keep_login_id, const int64_t *password_changes, const char *type)
+			struct str keep_login_id, const struct password_proof *proof, const char *type)
 {
 	audit_who_params(q, who);
 	query_text(q, id);
 	query_text(q, password_hash);
 	query_text_or_null(q, keep_login_id);
 	query_text(q, str_from(type));
-	if (password_changes)
-		query_int(q, *password_changes);
-	else
+	if (proof) {
+		query_int(q, proof->password_changes);
+		query_int(q, proof->max_failures);
+	} else {
 		query_null(q);
+		query_null(q);
+	}
 	query_start(pool, q, &users_set_password_statement);
+}
+
+void users_change_password(struct pool *pool, struct query *q, const struct audit_who *who, struct str id, struct str password_hash,
+			   struct str keep_login_id, int64_t max_failures)
+{
+	password_params(q, who, id, password_hash, keep_login_id, "user.password_changed");
+	query_int(q, max_failures);
+	query_start(pool, q, &change_password);
 }
 
 static const struct statement revoke_user = {

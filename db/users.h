@@ -35,11 +35,15 @@ void users_update(struct pool *pool, struct query *q, const struct audit_who *wh
 /* Was it refused because there would be no active administrator any more? Else users_row(q, 0) is the user as it is now. */
 bool users_update_refused(const struct query *q);
 
+/* Of somebody who knew the old password: what must still be so when the new one is stored. */
+struct password_proof {
+	int64_t password_changes; /* as logins_looked gave it before the old password was compared */
+	int64_t max_failures;     /* of the name, after which no password is the right one */
+};
 /* A new password, which also ends what bars the name from logging in. Ends the user's logins, but for keep_login_id (may be empty).
- * password_changes: as logins_looked gave it before the old password was compared; NULL: that was not asked for.
- * No row: there is no such user, or his password has changed since. type: user.password_changed, user.password_reset. */
+ * proof NULL: nobody asked for the old one. No row: there is no such user, or the proof does not hold any more. type: user.password_changed, user.password_reset. */
 void users_set_password(struct pool *pool, struct query *q, const struct audit_who *who, struct str id, struct str password_hash,
-			struct str keep_login_id, const int64_t *password_changes, const char *type);
+			struct str keep_login_id, const struct password_proof *proof, const char *type);
 /* Ends all logins and revokes all keys. No row: there is no such user. */
 void users_revoke(struct pool *pool, struct query *q, const struct audit_who *who, struct str id);
 void users_revoked(const struct query *q, int64_t *n_logins, int64_t *n_keys);

@@ -7,6 +7,7 @@
 #include "handlers/access.h"
 #include "handlers/accounts_json.h"
 #include "handlers/body.h"
+#include "handlers/login.h"
 #include "handlers/request.h"
 
 /* ---- profile ---- */
@@ -126,7 +127,14 @@ static enum flow_next refuse_current(struct request *r)
 
 static enum flow_next count_finish(struct request *r)
 {
-	return r->query.op.err ? request_reject(r, r->query.op.err) : refuse_current(r);
+	enum login_verdict verdict;
+
+	if (r->query.op.err)
+		return request_reject(r, r->query.op.err);
+	verdict = logins_failed(&r->query);
+	if (verdict != LOGIN_FINE)
+		return refuse_login(r, verdict);
+	return refuse_current(r);
 }
 
 static enum flow_next hash_start(struct request *r)
@@ -146,9 +154,10 @@ static enum flow_next store_start(struct request *r)
 {
 	const struct change *change = r->state;
 	struct audit_who who = access_who(r);
+	struct password_proof proof = {change->password_changes, r->app->auth->limits.max_failures};
 
 	users_set_password(r->app->pool, &r->query, &who, uuid_str(&r->user_id), str_from(r->password->hash),
-			   uuid_str(&r->person->credential_id), &change->password_changes, "user.password_changed");
+			   uuid_str(&r->person->credential_id), &proof, "user.password_changed");
 	return FLOW_WAIT;
 }
 
@@ -156,7 +165,7 @@ static enum flow_next store_finish(struct request *r)
 {
 	if (r->query.op.err)
 		return request_reject(r, r->query.op.err);
-	if (query_n_rows(&r->query) == 0) /* another one has changed it since the current one was compared */
+	if (query_n_rows(&r->query) == 0) /* it was changed, or too many guesses have failed, since the current one was compared */
 		return refuse_current(r);
 	return reply_user(r, false);
 }

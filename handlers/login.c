@@ -217,7 +217,7 @@ static enum flow_next settle_start(struct request *r)
 	return FLOW_WAIT;
 }
 
-static enum flow_next refuse_login(struct request *r, enum login_verdict verdict)
+enum flow_next refuse_login(struct request *r, enum login_verdict verdict)
 {
 	const struct login_limits *limits = &r->app->auth->limits;
 

@@ -127,19 +127,19 @@ static void a_change_whose_old_password_was_compared_before_a_reset_is_refused(v
 {
 	struct world *w = *state;
 	struct ask a = {.order = 0};
-	int64_t compared_at;
+	struct password_proof proof = {.max_failures = 5};
 
 	logins_look(w->pool, ask_begin(w, &a), &attempt);
 	expect_rows(w, &a, 1);
-	compared_at = logins_looked(&a.q).password_changes;
+	proof.password_changes = logins_looked(&a.q).password_changes;
 	set_password(w, &a);
 	expect_rows(w, &a, 1);
-	users_set_password(w->pool, ask_begin(w, &a), &by_anna, STR(BERT), STR("hash-thief"), STR(""), &compared_at,
+	users_set_password(w->pool, ask_begin(w, &a), &by_anna, STR(BERT), STR("hash-thief"), STR(""), &proof,
 			   "user.password_changed");
 	expect_rows(w, &a, 0);
 	assert_int_equal(number(w, "SELECT count(*) FROM audit_log"), 1);
-	compared_at++;
-	users_set_password(w->pool, ask_begin(w, &a), &by_anna, STR(BERT), STR("hash-mine"), STR(""), &compared_at,
+	proof.password_changes++;
+	users_set_password(w->pool, ask_begin(w, &a), &by_anna, STR(BERT), STR("hash-mine"), STR(""), &proof,
 			   "user.password_changed");
 	expect_rows(w, &a, 1);
 	assert_int_equal(number(w, "SELECT count(*) FROM users WHERE password_hash = 'hash-mine' AND password_changes = 2"), 1);
