@@ -303,9 +303,14 @@ static enum flow_next add_finish(struct request *r)
 	return FLOW_NEXT;
 }
 
+/* Whoever has just made up a password need not guess it: what failed before, under this name or from this address, bars him from nothing. */
 static enum flow_next first_login_start(struct request *r)
 {
-	open_login(r, r->state);
+	static const struct login_limits no_limits = {.max_failures = INT32_MAX, .address_max = INT32_MAX};
+	struct login *login = r->state;
+
+	login->attempt.limits = &no_limits;
+	open_login(r, login);
 	return FLOW_WAIT;
 }
 
