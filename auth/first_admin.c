@@ -22,6 +22,7 @@ struct first_admin {
 	struct query query;
 	struct password_job job;
 	struct uuid id;
+	bool refused; /* the name was taken when it was tried before */
 };
 
 static void again_later(struct first_admin *f)
@@ -34,9 +35,10 @@ static void on_added(struct op *op)
 {
 	struct first_admin *f = CONTAINER_OF(op, struct first_admin, query.op);
 
-	if (op->err == -ERR_CONFLICT) {
+	if (op->err == -ERR_CONFLICT && f->refused) {
 		log_error(NULL, "first_admin_refused", "reason", "ADMIN_USERNAME is taken by somebody who is no administrator");
 	} else if (op->err) {
+		f->refused = op->err == -ERR_CONFLICT; /* another responder may have been quicker: then there is one now */
 		again_later(f);
 		return;
 	} else if (query_n_rows(&f->query) > 0) {
