@@ -10,23 +10,36 @@
 #define COOKIE_NAME "llmchat_anon"
 enum { COOKIE_MAX_AGE_S = 365 * 86400, MAC_TEXT_SIZE = 44 };
 
-static void sign(const struct conf *conf, struct str id, unsigned char mac[CRYPTO_MAC_BYTES])
+static void sign(const char *secret, struct str id, unsigned char mac[CRYPTO_MAC_BYTES])
 {
 	struct str parts[] = {STR("anonymous-visitor"), id};
 
-	crypto_mac(str_from(conf->token_secret), parts, N_ELEMENTS(parts), mac);
+	crypto_mac(str_from(secret), parts, N_ELEMENTS(parts), mac);
+}
+
+static bool signed_with(const char *secret, struct str id, const unsigned char given[CRYPTO_MAC_BYTES])
+{
+	unsigned char right[CRYPTO_MAC_BYTES];
+
+	if (!*secret)
+		return false;
+	sign(secret, id, right);
+	return crypto_equal(given, right, sizeof(right));
 }
 
 static bool take_cookie(struct request *r)
 {
 	struct str mac_text = request_cookie(r, COOKIE_NAME), id = str_cut(&mac_text, '.');
-	unsigned char given[CRYPTO_MAC_BYTES], right[CRYPTO_MAC_BYTES];
+	const struct conf *conf = r->app->conf;
+	unsigned char given[CRYPTO_MAC_BYTES];
 
 	if (!uuid_valid(id) || !mac_text.p || !crypto_from_base64(mac_text, given, sizeof(given)))
 		return false;
-	sign(r->app->conf, id, right);
-	if (!crypto_equal(given, right, sizeof(right)))
-		return false;
+	if (!signed_with(conf->token_secret, id, given)) {
+		if (!signed_with(conf->token_secret_previous, id, given))
+			return false;
+		r->new_cookie = true; /* the same visitor, signed anew before that secret goes */
+	}
 	r->user_id = uuid_from(id);
 	return true;
 }
@@ -52,7 +65,7 @@ void owner_put_cookie(const struct request *r, struct buf *out)
 	if (!r->new_cookie)
 		return;
 	https = str_eq(request_param(r, "HTTP_X_FORWARDED_PROTO"), STR("https"));
-	sign(r->app->conf, uuid_str(&r->user_id), mac);
+	sign(r->app->conf->token_secret, uuid_str(&r->user_id), mac);
 	crypto_base64(mac, sizeof(mac), text);
 	buf_printf(out, "Set-Cookie: " COOKIE_NAME "=%s.%s; Path=/; Max-Age=%d; HttpOnly; SameSite=Lax%s\r\n", r->user_id.text, text,
 		   (int)COOKIE_MAX_AGE_S, https ? "; Secure" : "");
