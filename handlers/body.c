@@ -3,6 +3,9 @@
 
 #include "fcgi/conn.h"
 #include "handlers/request.h"
+#include "handlers/router.h"
+
+enum { MAX_BYTES = 1024 * 1024 }; /* of routes that take no conversations */
 
 static enum flow_next refuse_json(struct request *r, const char *why)
 {
@@ -18,6 +21,8 @@ static enum flow_next check(struct request *r)
 		return request_reject(r, ERR_OVERLOADED);
 	if (r->fcgi->body_too_large)
 		return request_reject_because(r, ERR_TOO_LARGE, NULL, "The body is larger than 10 MiB.");
+	if (r->fcgi->body.len > MAX_BYTES && !r->route->streams)
+		return request_reject_because(r, ERR_TOO_LARGE, NULL, "The body is larger than 1 MiB.");
 	if (r->fcgi->body.len == 0)
 		return refuse_json(r, "The body is empty; it must be a JSON object.");
 	if (!str_eq_nocase(kind, STR("application/json")))
