@@ -103,3 +103,12 @@ struct str params_get(const struct params *params, const char *name)
 			return params->list[i].value;
 	return (struct str){"", 0};
 }
+
+size_t params_count(const struct params *params, const char *name)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < params->n; i++)
+		n += str_eq_cstr(params->list[i].name, name);
+	return n;
+}

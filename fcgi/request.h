@@ -16,5 +16,7 @@ struct params {
 void request_libfcgi_init(void);
 /* Reads the concatenated content of PARAMS records into the arena. 0, or -1 if they are not well-formed. */
 MUST_CHECK int request_read_params(struct str content, struct arena *arena, struct params *out);
-/* Value of a parameter; empty if there is none. */
+/* Value of a parameter, the first if there are several; empty if there is none. */
 struct str params_get(const struct params *params, const char *name);
+/* How often it is there: nginx before 1.23 passes on a header that was sent twice as two parameters. */
+size_t params_count(const struct params *params, const char *name);

@@ -8,6 +8,7 @@
 #include "base/jwt.h"
 #include "base/secret.h"
 #include "db/keys.h"
+#include "fcgi/conn.h"
 #include "handlers/owner.h"
 #include "handlers/request.h"
 #include "handlers/router.h"
@@ -108,6 +109,9 @@ static enum flow_next access_start(struct request *r)
 
 	if (!r->route || r->route->who == WHO_PUBLIC)
 		return FLOW_NEXT;
+	/* Of two, somebody before us may have looked at the other one. */
+	if (params_count(&r->fcgi->params, "HTTP_AUTHORIZATION") > 1)
+		return request_reject_because(r, ERR_TOKEN_INVALID, NULL, "There must be one Authorization header only.");
 	header = str_trim(request_param(r, "HTTP_AUTHORIZATION"));
 	if (header.len == 0)
 		return r->route->who == WHO_OWNER ? owner_from_cookie(r) : request_reject(r, ERR_AUTH_REQUIRED);
