@@ -330,6 +330,7 @@ static void keep_request(struct turn *turn, const struct turn_request *request, 
 	turn->ask.messages = messages;
 	count_asked(turn, n_bytes);
 	turn->ask.user_id = copy_ask(turn, request->user_id);
+	turn->ask.agents = copy_ask(turn, request->agents);
 	turn->ask.question = copy_ask(turn, request->question);
 	turn->ask.question_client_id = copy_ask(turn, request->question_client_id);
 	turn->ask.answer_client_id = copy_ask(turn, request->answer_client_id);
@@ -353,6 +354,7 @@ static void store_beginning(struct turn *turn, bool wants_history)
 		.question_parts = ask->messages[ask->n_messages - 1].parts,
 		.answer_id = uuid_str(&turn->answer_id),
 		.answer_client_id = ask->answer_client_id,
+		.agents = ask->agents,
 		.max_history = wants_history ? MAX_HISTORY : 0,
 		.max_history_bytes = turn->agent->context_tokens * BYTES_PER_TOKEN,
 	};

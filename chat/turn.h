@@ -16,6 +16,7 @@ struct turns;
 struct turn_request {
 	struct agent *agent;
 	struct str user_id;
+	struct str agents; /* JSON array of the only agents whose messages he may see; empty: all */
 	bool anonymous;
 	struct str chat_id; /* empty: a new session gets a name of its own */
 	const struct llm_message *messages; /* the last one is the question */

@@ -55,18 +55,21 @@ static const struct statement list_messages = {
 	"   SELECT * FROM chat_messages WHERE session_id = s.id AND ($3 = '' OR role = $3)"
 	"   ORDER BY created_at, id LIMIT $4::bigint OFFSET $5::bigint) page"
 	" ) m ON m.bytes_before < 8388608"
-	" WHERE s.user_id = $1::uuid AND s.name = $2 ORDER BY m.created_at, m.id",
-	5,
+	" WHERE s.user_id = $1::uuid AND s.name = $2"
+	" AND ($6::jsonb IS NULL OR NOT EXISTS (SELECT FROM chat_messages o WHERE o.session_id = s.id AND (o.agent_id IS NULL OR NOT $6::jsonb ? o.agent_id)))"
+	" ORDER BY m.created_at, m.id",
+	6,
 };
 
-void messages_list(struct pool *pool, struct query *q, struct str user_id, struct str session_name, struct str role, int64_t limit,
-		   int64_t offset)
+void messages_list(struct pool *pool, struct query *q, struct str user_id, struct str session_name, struct str agents, struct str role,
+		   int64_t limit, int64_t offset)
 {
 	query_text(q, user_id);
 	query_text(q, session_name);
 	query_text(q, role);
 	query_int(q, limit);
 	query_int(q, offset);
+	query_text_or_null(q, agents);
 	query_start(pool, q, &list_messages);
 }
 

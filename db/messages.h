@@ -12,9 +12,10 @@ void messages_interrupt(struct pool *pool, struct query *q, const struct process
 
 enum { MESSAGES_MAX_PAGE = 200 };
 /* Messages of a session of that owner, oldest first, at most limit of them and about 8 MiB of content (the page is then shorter).
- * role empty: all. No row: there is no such session. A row whose id is NULL: it has none in this page. */
-void messages_list(struct pool *pool, struct query *q, struct str user_id, struct str session_name, struct str role, int64_t limit,
-		   int64_t offset);
+ * agents: empty, or a JSON array: then a session with messages of other agents does not exist. role empty: all. No row: there is no
+ * such session. A row whose id is NULL: it has none in this page. */
+void messages_list(struct pool *pool, struct query *q, struct str user_id, struct str session_name, struct str agents, struct str role,
+		   int64_t limit, int64_t offset);
 
 struct message_row {
 	int64_t total; /* of the session, in that role */

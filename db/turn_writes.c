@@ -12,7 +12,7 @@
 #include "base/process.h"
 #include "db/text_array.h"
 
-enum { MAX_SENT = 4, MAX_BATCH_BYTES = 1048576, TICK_MS = 100, N_BEGIN_ARRAYS = 16, N_END_ARRAYS = 11 };
+enum { MAX_SENT = 4, MAX_BATCH_BYTES = 1048576, TICK_MS = 100, N_BEGIN_ARRAYS = 17, N_END_ARRAYS = 11 };
 
 /* In the order of the session's key, so that two batches never wait for each other's sessions. The history is read from the
  * snapshot before this statement, so it never holds a new question. created_at of a turn's rows is the same: their ids sort. */
@@ -20,9 +20,9 @@ static const struct statement begin_turns = {
 	"begin_turns",
 	"WITH input AS MATERIALIZED ("
 	" SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::boolean[], $4::text[], $5::text[], $6::text[], $7::uuid[], $8::text[],"
-	"  $9::text[], $10::text[], $11::uuid[], $12::text[], $13::text[], $14::text[], $15::bigint[], $16::bigint[]) WITH ORDINALITY"
+	"  $9::text[], $10::text[], $11::uuid[], $12::text[], $13::text[], $14::text[], $15::text[], $16::bigint[], $17::bigint[]) WITH ORDINALITY"
 	"  AS t (session_id, user_id, anonymous, name, agent_id, title, question_id, question_client_id,"
-	"  question, parts, answer_id, answer_client_id, provider, model, max_history, max_bytes, place)"
+	"  question, parts, answer_id, answer_client_id, provider, model, agents, max_history, max_bytes, place)"
 	"), session AS ("
 	" INSERT INTO chat_sessions (id, user_id, anonymous, name, agent_id, title, message_count)"
 	" SELECT session_id, user_id, anonymous, name, agent_id, title, 2 FROM input ORDER BY user_id, name"
@@ -37,12 +37,13 @@ static const struct statement begin_turns = {
 	" INSERT INTO chat_messages (id, session_id, parent_id, client_id, role, content, status, agent_id, provider, model,"
 	"  owner_node, owner_slot, owner_generation)"
 	" SELECT i.answer_id, s.id, i.question_id, nullif(i.answer_client_id, ''), 'assistant', '', 'streaming', i.agent_id,"
-	"  i.provider, i.model, $17, $18::integer, $19::bigint FROM input i JOIN session s USING (user_id, name)"
+	"  i.provider, i.model, $18, $19::integer, $20::bigint FROM input i JOIN session s USING (user_id, name)"
 	") SELECT i.place, h.role, h.content FROM input i CROSS JOIN LATERAL ("
 	" SELECT role, content, created_at, id FROM ("
 	"  SELECT *, sum(octet_length(content)) OVER (ORDER BY created_at DESC, id DESC) AS bytes FROM ("
 	"   SELECT m.role, m.content, m.created_at, m.id FROM chat_sessions s JOIN chat_messages m ON m.session_id = s.id"
 	"   WHERE s.user_id = i.user_id AND s.name = i.name AND m.status IN ('complete', 'stopped', 'interrupted') AND m.content <> ''"
+	"   AND CASE WHEN i.agents = '' THEN true ELSE i.agents::jsonb ? m.agent_id END"
 	"   ORDER BY m.created_at DESC, m.id DESC LIMIT i.max_history) newest"
 	" ) counted WHERE bytes <= i.max_bytes"
 	") h WHERE i.max_history > 0 ORDER BY i.place, h.created_at, h.id",
@@ -101,7 +102,7 @@ static void fill_begin(struct buf *a, const struct new_turn *t)
 {
 	const struct str texts[] = {t->session_id, t->user_id, t->anonymous ? STR("t") : STR("f"), t->session_name, t->agent_id, t->title,
 				    t->question_id, t->question_client_id, t->question, t->question_parts, t->answer_id, t->answer_client_id,
-				    t->provider, t->model};
+				    t->provider, t->model, t->agents};
 
 	for (size_t i = 0; i < N_ELEMENTS(texts); i++)
 		text_array_add(&a[i], texts[i]);

@@ -19,6 +19,7 @@ struct new_turn {
 	struct str agent_id, provider, model;
 	struct str question_id, question, question_client_id, question_parts; /* the last two may be empty */
 	struct str answer_id, answer_client_id;                               /* the last may be empty */
+	struct str agents;         /* JSON array: only what was said to these is history; empty: all is */
 	int64_t max_history;       /* earlier messages wanted, 0: none */
 	int64_t max_history_bytes; /* of their content together */
 };

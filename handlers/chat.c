@@ -42,6 +42,7 @@ static enum flow_next begin_start(struct request *r)
 		return request_reject_because(r, ERR_FORBIDDEN, "agentId", "This API key does not open the agent %.*s.", STR_ARG(chat.agent_id));
 	chat.turn.user_id = uuid_str(&r->user_id);
 	chat.turn.anonymous = r->anonymous;
+	chat.turn.agents = r->person ? r->person->agents : STR("");
 	r->turn = turn_start(r->app->turns, &chat.turn);
 	if (!r->turn)
 		return request_reject(r, ERR_OVERLOADED);

@@ -1,6 +1,7 @@
 /* Stored messages of a session, for its owner. */
 #include "handlers/sessions.h"
 
+#include "auth/people.h"
 #include "chat/turn.h"
 #include "db/messages.h"
 #include "handlers/request.h"
@@ -27,7 +28,8 @@ static enum flow_next load_start(struct request *r)
 		return request_reject_because(r, ERR_VALIDATION, "role", "role must be user, assistant or system.");
 	if (!request_text_valid(r->path_params[0]))
 		return request_reject(r, ERR_SESSION_NOT_FOUND);
-	messages_list(r->app->pool, &r->query, uuid_str(&r->user_id), r->path_params[0], page->role, page->limit, page->offset);
+	messages_list(r->app->pool, &r->query, uuid_str(&r->user_id), r->path_params[0], r->person ? r->person->agents : STR(""), page->role,
+		      page->limit, page->offset);
 	return FLOW_WAIT;
 }
 
