@@ -176,14 +176,6 @@ void users_set_password(struct pool *pool, struct query *q, const struct audit_w
 	query_start(pool, q, &users_set_password_statement);
 }
 
-void users_change_password(struct pool *pool, struct query *q, const struct audit_who *who, struct str id, struct str password_hash,
-			   struct str keep_login_id, int64_t max_failures)
-{
-	password_params(q, who, id, password_hash, keep_login_id, "user.password_changed");
-	query_int(q, max_failures);
-	query_start(pool, q, &change_password);
-}
-
 static const struct statement revoke_user = {
 	"revoke_user",
 	"WITH person AS (SELECT id FROM users WHERE id = $5::uuid),"
