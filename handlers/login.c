@@ -428,3 +428,22 @@ static enum flow_next verify_start(struct request *r)
 }
 
 const struct step verify_steps[] = {{"verify", verify_start, NULL}, {NULL, NULL, NULL}};
+
+/* ---- options: what a page asks before it knows anybody ---- */
+
+static enum flow_next options_start(struct request *r)
+{
+	const struct conf *conf = r->app->conf;
+	struct buf b = {0};
+	struct json_writer w = {.out = &b};
+
+	json_open(&w, '{');
+	json_add_bool(&w, "anonymous", conf->chat_anonymous);
+	json_add_bool(&w, "registration", conf->allow_registration);
+	json_close(&w, '}');
+	request_reply(r, buf_str(&b), STR(""));
+	buf_fini(&b);
+	return FLOW_DONE;
+}
+
+const struct step auth_options_steps[] = {{"options", options_start, NULL}, {NULL, NULL, NULL}};

@@ -18,6 +18,7 @@ static const struct route routes[] = {
 	{"GET", "/health", WHO_PUBLIC, false, health_steps},
 	{"GET", "/health/ready", WHO_PUBLIC, false, health_ready_steps},
 	{"GET", "/health/stream", WHO_PUBLIC, true, health_stream_steps},
+	{"GET", "/api/auth/options", WHO_PUBLIC, false, auth_options_steps},
 	{"POST", "/api/auth/login", WHO_PUBLIC, false, login_steps},
 	{"POST", "/api/auth/register", WHO_PUBLIC, false, register_steps},
 	{"POST", "/api/auth/refresh", WHO_PUBLIC, false, refresh_steps},
