@@ -1,10 +1,15 @@
-// The chat page. Everything that comes from the server is shown through text nodes only, never as HTML.
+// The chat: agents, what is stored, asking and reading the answer.
+import { listOf, readEvents, refuse, request, sentence, ServerError } from './api.js';
+import { addReasoning, follow, makeMessage, seconds, setState, STATES, textOf, tokens } from './messages.js';
+import { $, element, notice, recall, remember, say } from './page.js';
+import { LoginEnded, me, send } from './tokens.js';
 
-const $ = (id) => document.getElementById(id);
-const agentBox = $('agent'), scroller = $('scroller'), log = $('log'), input = $('input');
+const agentBox = $('agent'), log = $('log'), input = $('input');
 
 let agents = [];
 let agent = null;      // the chosen one
+let whose = '';        // whose chat it is: a user's id, '' for a visitor
+let isOpen = false;    // it is on the screen, or being loaded
 let chatId = '';       // the chat on the screen, '' before the first question
 let live = null;       // the answer being read now: {abort}
 let ready = false;     // stored messages are loaded, so questions may follow
@@ -12,149 +17,16 @@ let view = 0;          // counts what the screen was set to; whoever awaited com
 let shown = [];        // the stored messages on the screen, as JSON, to redraw only what changed
 let pollTimer = 0;
 
-// ---- small helpers ----
+// Each person has a current chat with each agent.
+const chatKey = () => `chat.${whose && whose + '.'}${agent.id}`;
 
-// Storage may be forbidden; the page then forgets, but works.
-function recall(key) { try { return localStorage.getItem('llmchat.' + key) || ''; } catch { return ''; } }
-function remember(key, value) { try { localStorage.setItem('llmchat.' + key, value); } catch { /* see above */ } }
-
-function element(tag, className, text = '') {
-	const e = document.createElement(tag);
-	e.className = className;
-	e.textContent = text;
-	return e;
-}
-
-// Each agent has its own current chat.
 function setChat(id) {
 	chatId = id;
-	if (agent) remember('chat.' + agent.id, id);
+	if (agent) remember(chatKey(), id);
 }
 
 // The page names the chat, so that a reload finds it even before the first event.
 const newChatId = () => 'web-' + crypto.getRandomValues(new Uint32Array(4)).join('-');
-// Content is a string or a list of parts.
-const textOf = (content) => Array.isArray(content) ? content.map((p) => p?.text ?? `[${p?.type ?? 'part'}]`).join('\n') : String(content ?? '');
-const seconds = (ms) => (ms / 1000).toFixed(ms < 9950 ? 2 : 1) + ' s';
-const tokens = (usage) => usage?.completion_tokens >= 0 ? `${usage.completion_tokens} tokens` : '';
-const say = (text) => { $('said').textContent = text; };
-
-function notice(text, again) {
-	const box = $('notice');
-	box.hidden = !text;
-	box.firstElementChild.textContent = text;
-	box.lastElementChild.hidden = !again;
-	box.lastElementChild.onclick = again ? () => { notice(''); input.focus(); again(); } : null;
-}
-
-// ---- talking to the server ----
-
-class ServerError extends Error {
-	constructor(status, { message, code, retryable }, requestId, retryAfter) {
-		let text = message || 'The server did not give the answer this page expects.';
-		if (!/[.!?。！？]$/.test(text)) text += '.';
-		if (status === 401) text += ' This page has no login; the setting CHAT_ANONYMOUS on the server allows chats without one.';
-		if (retryAfter) text += ` Try again in ${retryAfter} s.`;
-		else if (retryable) text += ' Trying again may help.';
-		super(text + ` (${[code || `HTTP ${status}`, requestId && `request ${requestId}`].filter(Boolean).join(', ')})`);
-		this.status = status;
-	}
-}
-
-async function refuse(response) {
-	const body = !response.ok && await response.json().catch(() => null) || {};
-	const after = response.headers.get('Retry-After');
-	throw new ServerError(response.status, body, body.requestId || response.headers.get('X-Request-Id'), /^[1-9]\d*$/.test(after) ? after : '');
-}
-
-async function getList(path) {
-	const response = await fetch(path, { headers: { Accept: 'application/json' } });
-	if (!response.ok) await refuse(response);
-	const body = await response.json();
-	if (!Array.isArray(body?.data)) throw new SyntaxError('no list');
-	return { list: body.data, total: body.metadata?.pagination?.total ?? body.data.length };
-}
-
-const sentence = (e) => e instanceof TypeError ? 'The server cannot be reached, or the connection broke.'
-	: e instanceof SyntaxError ? 'The server sent something this page does not understand.' : e.message;
-
-// Server-sent events from a byte stream. A read may end anywhere: within a character (the decoder keeps
-// it), within a line (rest), between CR and LF (skipLf).
-async function* readEvents(body) {
-	const reader = body.getReader(), decoder = new TextDecoder();
-	let rest = '', skipLf = false, name = '', data = [];
-	try {
-		for (;;) {
-			const { done, value } = await reader.read();
-			if (done) return;                    // an event without its empty line does not count
-			let text = decoder.decode(value, { stream: true });
-			if (!text) continue;
-			if (skipLf && text[0] === '\n') text = text.slice(1);
-			skipLf = text.endsWith('\r');
-			const lines = (rest + text).split(/\r\n|\r|\n/);
-			rest = lines.pop();
-			for (const line of lines) {
-				const [, field, value = ''] = /^([^:]*)(?:: ?(.*))?$/s.exec(line);
-				if (field === 'event') name = value;
-				else if (field === 'data') data.push(value);
-				if (line) continue;
-				if (data.length) yield { name, data: data.join('\n') };
-				name = '';
-				data = [];
-			}
-		}
-	} finally {
-		reader.cancel().catch(() => {});
-	}
-}
-
-// ---- messages on the screen ----
-
-const STATES = {             // a stored status or a finishReason → [class, words]
-	complete: ['', 'complete'], stop: ['', 'complete'],
-	length: ['interrupted', 'ended at the length limit'], content_filter: ['interrupted', 'ended by the content filter'],
-	tool_calls: ['', 'complete, the model asks for a tool'],
-	interrupted: ['interrupted', 'interrupted'], stopped: ['interrupted', 'stopped'], cancelled: ['interrupted', 'stopped'],
-	failed: ['failed', 'failed'], error: ['failed', 'failed'],
-	streaming: ['live', 'still being written on the server'], pending: ['live', 'waiting for its turn on the server'],
-};
-
-// Holds one text node, which grows by appendData.
-function makeText(text) {
-	const body = element('div', 'text');
-	body.dir = 'auto';
-	body.append(document.createTextNode(text));
-	return body;
-}
-
-function makeMessage(role, text) {
-	const who = role === 'user' ? 'You' : role === 'assistant' ? agent?.name || 'Assistant' : role;
-	const m = {
-		box: element('article', 'message ' + role), body: makeText(text), error: element('p', 'error'),
-		foot: element('p', 'foot'), state: element('span', 'state'), numbers: element('span', 'numbers'), reasoning: null,
-	};
-	m.text = m.body.firstChild;
-	m.foot.append(m.state, m.numbers);
-	m.box.append(element('h2', '', who), m.body, m.error, m.foot);
-	return m;
-}
-
-function setState(m, state, words) {
-	const [className, text] = STATES[state] || ['', state];
-	m.box.classList.remove('live', 'interrupted', 'failed');
-	if (className) m.box.classList.add(className);
-	m.state.textContent = words || text;
-}
-
-function addReasoning(m, content) {
-	if (!m.reasoning) {
-		const details = element('details', 'reasoning'), body = makeText('');
-		details.append(element('summary', '', 'Reasoning'), body);
-		m.body.before(details);
-		m.reasoning = body.firstChild;
-	}
-	m.reasoning.appendData(content);
-}
 
 function offerStored(m) {
 	const button = element('button', '', 'Show the stored answer');
@@ -162,18 +34,6 @@ function offerStored(m) {
 	button.onclick = () => { input.focus(); showStored(); };
 	m.foot.append(' ', button);
 }
-
-// Follow the text only while the reader is at the bottom. Moving up lets go; growth alone does not.
-let following = true, lastTop = 0;
-scroller.addEventListener('scroll', () => {
-	if (scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 40) following = true;
-	else if (scroller.scrollTop < lastTop) following = false;
-	lastTop = scroller.scrollTop;
-}, { passive: true });
-const toBottom = () => { if (following) scroller.scrollTop = scroller.scrollHeight; };
-const sizes = new ResizeObserver(toBottom);
-sizes.observe(log);
-sizes.observe(scroller);
 
 function setLive(run) {
 	live = run;
@@ -190,11 +50,13 @@ function clear() {
 	live?.abort.abort();
 	log.replaceChildren();
 	shown = [];
-	following = true;
+	follow();
 	notice('');
 }
 
 // ---- stored messages ----
+
+const getList = async (path) => listOf(await send(path));
 
 async function fetchStored() {      // the newest 200, oldest first
 	const path = `/api/chat/sessions/${encodeURIComponent(chatId)}/messages?limit=200`;
@@ -210,7 +72,7 @@ function drawStored(list) {
 		const key = JSON.stringify(row);
 		if (shown[i] === key) return;
 		shown[i] = key;
-		const m = makeMessage(row.role, textOf(row.content));
+		const m = makeMessage(row.role, textOf(row.content), agent?.name);
 		if (row.role === 'assistant') setState(m, row.status === 'complete' && row.finishReason || row.status);
 		m.numbers.textContent = [row.errorCode, tokens(row.usage)].filter(Boolean).join(' · ');
 		if (log.children[i]) log.children[i].replaceWith(m.box); else log.append(m.box);
@@ -234,6 +96,10 @@ async function showStored() {
 			else say(ready ? 'Answer: ' + textOf(last?.content) : `${stored.length} stored messages.`);      // ready: it ended while we looked
 		} catch (e) {
 			if (mine !== view) return;
+			if (e instanceof LoginEnded) {
+				isOpen = false;                    // whoever logs in next loads it
+				return;
+			}
 			if (e.status === 404) {                // deleted, purged, another visitor's, or refused before it was stored
 				setChat('');
 				notice('The chat of your last visit is not stored on the server. The next question starts a new one.');
@@ -247,7 +113,7 @@ async function showStored() {
 
 // ---- asking ----
 
-async function send() {
+async function ask() {
 	const question = input.value;
 	if (!question.trim() || live || !ready) return;
 	if (!agent) return notice('There is no agent to ask.', loadAgents);
@@ -257,28 +123,25 @@ async function send() {
 	if (!chatId) setChat(newChatId());
 
 	const run = { abort: new AbortController() };
-	const asked = makeMessage('user', question), m = makeMessage('assistant', '');
+	const asked = makeMessage('user', question), m = makeMessage('assistant', '', agent.name);
 	log.append(asked.box, m.box);
 	setState(m, 'streaming', 'waiting…');
 	setLive(run);
 	input.value = '';
 	fit();
 	input.focus();
-	following = true;
-	toBottom();
+	follow();
 	say('Waiting for the answer.');
 
 	const began = performance.now();
 	let first = 0, usage = null, finish = '', failure = null, requestId = '';
 	try {
-		const response = await fetch('/api/chat/completions', {
-			method: 'POST',
-			headers: { 'Content-Type': 'application/json', Accept: 'text/event-stream' },
-			body: JSON.stringify({ agentId: agent.id, chatId, stream: true, messages: [{ role: 'user', content: question }] }),
-			signal: run.abort.signal,
+		const response = await send('/api/chat/completions', {
+			method: 'POST', accept: 'text/event-stream', signal: run.abort.signal,
+			body: { agentId: agent.id, chatId, stream: true, messages: [{ role: 'user', content: question }] },
 		});
 		requestId = response.headers.get('X-Request-Id') || '';
-		if (!response.ok || !/^text\/event-stream\b/.test(response.headers.get('Content-Type'))) await refuse(response);
+		if (!/^text\/event-stream\b/.test(response.headers.get('Content-Type'))) await refuse(response);
 		for await (const event of readEvents(response.body)) {
 			const data = JSON.parse(event.data);
 			if ((event.name === 'chunk' || event.name === 'reasoning') && !first) {
@@ -302,6 +165,7 @@ async function send() {
 		failure = e;
 	}
 
+	if (failure instanceof LoginEnded) return takeBack(question, [asked, m], run);
 	const took = performance.now() - began;
 	const characters = Array.from(m.text.data).length;
 	if (first) {
@@ -327,11 +191,18 @@ async function send() {
 	say(m.error.textContent || (finish ? 'Answer: ' + m.text.data : m.state.textContent));
 }
 
+// The question never reached the server: it is for the person to send it again, once he has logged in.
+function takeBack(question, messages, run) {
+	for (const m of messages) m.box.remove();
+	input.value = [question, input.value].filter(Boolean).join('\n\n');
+	if (live === run) setLive(null);
+}
+
 // ---- agents ----
 
 async function loadAgents() {
 	try {
-		agents = (await getList('/api/agents')).list;
+		agents = (await listOf(await request('/api/agents'))).list;
 	} catch (e) {
 		return notice('The agents could not be loaded: ' + sentence(e), loadAgents);
 	}
@@ -347,7 +218,7 @@ function choose(id) {
 	agentBox.value = id;
 	remember('agent', id);
 	$('about').textContent = [agent.model, agent.description].filter(Boolean).join(' · ');
-	chatId = recall('chat.' + id);
+	chatId = recall(chatKey());
 	showStored();
 }
 
@@ -363,11 +234,30 @@ input.addEventListener('keydown', (e) => {
 	// Enter also picks a candidate of an input method; 229 is how Safari says so after the composition's end.
 	if (e.key !== 'Enter' || e.shiftKey || e.isComposing || e.keyCode === 229) return;
 	e.preventDefault();
-	if (!e.repeat) send();
+	if (!e.repeat) ask();
 });
-$('form').addEventListener('submit', (e) => { e.preventDefault(); send(); });
+$('form').addEventListener('submit', (e) => { e.preventDefault(); ask(); });
 $('stop').addEventListener('click', () => { live?.abort.abort(); input.focus(); });
 $('fresh').addEventListener('click', () => { setChat(''); showStored(); input.focus(); say('New chat.'); });
 agentBox.addEventListener('change', () => choose(agentBox.value));
 
-loadAgents();
+// ---- whose chat it is ----
+
+// Shows the chat of whoever is logged in, unless it is on the screen already.
+export function open() {
+	fit();                                         // it had no height while it was hidden
+	const now = me?.id ?? '';
+	if (isOpen && now === whose) return;
+	isOpen = true;
+	whose = now;
+	clear();
+	if (agent) choose(agent.id); else loadAgents();
+}
+
+// Whoever comes next does not see it.
+export function close() {
+	isOpen = ready = false;
+	chatId = '';
+	clear();
+	setLive(null);
+}
