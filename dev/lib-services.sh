@@ -203,6 +203,20 @@ migrate() {
 	}
 }
 
+# first_admin NAME: an administrator with a random password, unless there is one already. Prints both, and keeps the
+# password nowhere: neither in a file nor on a command line nor in a log.
+first_admin() {
+	local users password
+	users=$(ctl user list --json </dev/null) || say_and_die "llmchatctl could not say which users there are"
+	case $users in
+	*'"role":"admin"'*) return 0 ;;
+	esac
+	password=$(ctl user add "$1" --admin --random-password </dev/null 2>"$dir/log/first-admin.log") ||
+		say_and_die "no administrator was made: $(cat "$dir/log/first-admin.log")"
+	say "name      $1"
+	say "password  $password"
+}
+
 # ---- the stand-in provider ----
 
 sim_pid() { cat "$dir/sim.pid" 2>/dev/null || :; }
