@@ -1,0 +1,344 @@
+"""The route walk: every route of the table with every kind of credential. Whoever adds a route says here who may use it, and how.
+
+It is walked twice, with CHAT_ANONYMOUS off and on. No body may tell one person of another, or anybody of what only servers know.
+"""
+
+import collections
+import concurrent.futures
+import functools
+import pathlib
+import re
+import subprocess
+import time
+import uuid
+
+import pytest
+
+from accounts import admin, claims_of, forge, module_stack, new_claims, new_person, restart, the_stack  # noqa: F401
+from chatting import PROVIDER_KEY, SYSTEM_PROMPT, Visitor, literal
+
+SETTINGS = {"CHAT_ANONYMOUS": "true"}
+
+OK, CREATED = (200, "SUCCESS"), (201, "SUCCESS")
+NOBODY, EXPIRED, INVALID = (401, "AUTHENTICATION_REQUIRED"), (401, "TOKEN_EXPIRED"), (401, "TOKEN_INVALID")
+FORBIDDEN, NO_ADMIN = (403, "FORBIDDEN"), (403, "ADMIN_REQUIRED")
+NO_SESSION, NO_KEY = (404, "SESSION_NOT_FOUND"), (404, "KEY_NOT_FOUND")
+STREAM = (200, "a stream")
+
+PASSWORD = "a-password-of-all-of-them"
+SESSION = "a-session"  # the chatId of user A's session, and of the visitor's
+
+Route = collections.namedtuple("Route", "who owner other admin body params session")
+Route.__doc__ = """What a route does for whom it lets in.
+
+who: as in the table of routes. owner, other, admin: the answers to user A, whose things they are, to user B, and to an administrator.
+body: what is sent (a function of the world and of who asks). params: what stands for :id, likewise. session: it takes a session's name or id.
+"""
+
+
+def route(who, owner=OK, other=None, admin=None, body=None, params=None, session=False):  # noqa: F811 pylint: disable=redefined-outer-name
+    return Route(who, owner, other or owner, admin or owner, body, params, session)
+
+
+def on(who, answer):
+    """What an administrator does: nobody else gets so far."""
+    return route(who, answer)
+
+
+CHAT = {"agentId": "quick", "messages": [{"role": "user", "content": "Hello"}], "chatId": SESSION}
+
+EXPECTED = {
+    ("GET", "/health"): route("public", (200, None)),
+    ("GET", "/health/ready"): route("public", (200, None)),
+    ("GET", "/health/stream"): route("public", STREAM),
+    ("POST", "/api/auth/login"): route("public", body=lambda world, who: {"username": world.spare.username, "password": PASSWORD}),
+    ("POST", "/api/auth/register"): route("public", FORBIDDEN, body=lambda world, who: {"username": "Newcomer", "password": PASSWORD}),
+    ("POST", "/api/auth/refresh"): route("public", body=lambda world, who: {"refreshToken": world.refresh_token()}),
+    ("POST", "/api/auth/logout"): route("login"),
+    ("GET", "/api/auth/verify"): route("user"),
+    ("POST", "/api/auth/verify"): route("user"),
+    ("GET", "/api/auth/profile"): route("user"),
+    ("PATCH", "/api/auth/profile"): route("login", body=lambda world, who: {"email": f"{who}@example.org"}),
+    ("POST", "/api/auth/change-password"): route("login", body=lambda world, who: {"currentPassword": PASSWORD, "newPassword": PASSWORD}),
+    ("GET", "/api/auth/keys"): route("login"),
+    ("POST", "/api/auth/keys"): route("login", CREATED, body=lambda world, who: {"name": f"a key of {who}"}),
+    ("DELETE", "/api/auth/keys/:id"): route("login", OK, NO_KEY, NO_KEY, params=lambda world, who: world.key_id()),
+    ("GET", "/api/agents"): route("public"),
+    ("GET", "/api/agents/:id"): route("public", params=lambda world, who: "quick"),
+    ("POST", "/api/chat/completions"): route("owner", body=lambda world, who: CHAT, session=True),
+    ("POST", "/api/chat/messages"): route("owner", body=lambda world, who: CHAT, session=True),
+    ("GET", "/api/chat/sessions/:id/messages"): route("owner", OK, NO_SESSION, NO_SESSION, params=lambda world, who: SESSION, session=True),
+    ("GET", "/api/admin/users"): on("admin", OK),
+    ("POST", "/api/admin/users"): route("admin", CREATED, body=lambda world, who: {"username": f"made {uuid.uuid4()}", "password": PASSWORD}),
+    ("GET", "/api/admin/users/:id"): route("admin", params=lambda world, who: world.a.id),
+    ("PATCH", "/api/admin/users/:id"): route("admin", params=lambda world, who: world.spare.id, body=lambda world, who: {"email": None}),
+    ("PUT", "/api/admin/users/:id"): route("admin", params=lambda world, who: world.spare.id, body=lambda world, who: {"email": "spare@example.org"}),
+    ("POST", "/api/admin/users/:id/reset-password"): route("admin", params=lambda world, who: world.spare.id, body=lambda world, who: {"newPassword": PASSWORD}),
+    ("POST", "/api/admin/users/:id/revoke"): route("admin", params=lambda world, who: world.spare.id),
+    ("GET", "/api/admin/keys"): route("admin"),
+    ("DELETE", "/api/admin/keys/:id"): route("admin", params=lambda world, who: world.key_id()),
+    ("GET", "/api/admin/audit"): route("admin"),
+    ("GET", "/api/admin/system-info"): route("admin"),
+}
+
+# What each class of routes says to credentials that are good, but not for it; None: it lets them in.
+# A user's key; a user's key for the agent that we talk to; one for another agent; an administrator's key.
+KEYS = {
+    "public": (None, None, None, None),
+    "owner": (None, None, None, None),
+    "user": (None, FORBIDDEN, FORBIDDEN, None),
+    "login": (FORBIDDEN,) * 4,
+    "admin": (FORBIDDEN,) * 4,
+}
+
+BAD = {
+    "expired": EXPIRED, "forged": INVALID, "none": INVALID, "none, signed": INVALID, "HS384": INVALID, "HS512": INVALID, "ended": INVALID, "no login": INVALID,
+    "revoked key": INVALID, "expired key": INVALID, "unknown key": INVALID, "refresh token": INVALID, "no Bearer": INVALID, "Basic": INVALID,
+}
+
+
+@functools.cache
+def table(stack):
+    """The routes as the program prints them."""
+    printed = subprocess.run([pathlib.Path(stack.prefix) / "sbin" / "llmchat-responder", "--routes"], check=True, capture_output=True, text=True).stdout
+    return {(method, pattern): (who, kind) for method, pattern, who, kind in (line.split("\t") for line in printed.splitlines())}
+
+
+class World:
+    """User A with a session and keys, user B, a spare one who may be changed, an administrator, a visitor."""
+
+    def __init__(self, stack, admin):  # noqa: F811 pylint: disable=redefined-outer-name
+        self.stack, self.admin = stack, admin
+        self.a, self.b, self.spare = (new_person(admin, name, login=False) for name in ("Annabel", "Bartholomew", "Spare"))
+        self.secret = stack.setting("TOKEN_SECRET")
+        for person in (self.a, self.b, self.spare):
+            assert admin.post(f"/api/admin/users/{person.id}/reset-password", json={"newPassword": PASSWORD}).status == 200
+            person.password = PASSWORD
+            person.login()
+        answer = admin.post("/api/auth/change-password", json={"currentPassword": admin.password, "newPassword": PASSWORD})
+        assert answer.status == 200, answer
+        admin.password = PASSWORD
+        assert self.a.chat("quick", "a question of A", chatId=SESSION).status == 200
+        self.keys = [self.a.make_key(), self.a.make_key(agents=["quick"]), self.a.make_key(agents=["other"]), admin.make_key()]
+        self.bad_keys = [self.a.make_key(), self.a.make_key()]
+        stack.sql(f"UPDATE api_keys SET revoked_at = now() WHERE id = {literal(self.bad_keys[0]['id'])};"
+                  f"UPDATE api_keys SET expires_at = now() WHERE id = {literal(self.bad_keys[1]['id'])}")
+        self.owned = {person: self.things_of(person) for person in (self.a, self.admin)}
+        self.spare_keys, self.refreshes = [], []
+
+    def things_of(self, person):
+        """Everything that names him or what is his."""
+        mine = literal(person.id)
+        rows = self.stack.sql(f"""SELECT id FROM logins WHERE user_id = {mine} UNION SELECT id FROM api_keys WHERE user_id = {mine}
+            UNION SELECT id FROM chat_sessions WHERE user_id = {mine}
+            UNION SELECT m.id FROM chat_messages m JOIN chat_sessions s ON s.id = session_id WHERE user_id = {mine}""")
+        return {person.id, person.username, *(row[0] for row in rows)}
+
+    def mint(self, *persons):
+        """A token for each, of a login of its own: some routes end them."""
+        ids = [str(uuid.uuid4()) for _ in persons]
+        rows = ", ".join(f"({literal(login)}, {literal(person.id)}, '', now() + interval '1 h')" for login, person in zip(ids, persons))
+        self.stack.sql(f"INSERT INTO logins (id, user_id, address, expires_at) VALUES {rows}")
+        return [forge(self.secret, new_claims(person.id, login)) for login, person in zip(ids, persons)]
+
+    def key_id(self):
+        """Of a key of A's that may be revoked."""
+        if not self.spare_keys:
+            self.spare_keys = [row[0] for row in self.stack.sql(
+                "INSERT INTO api_keys (id, user_id, name, shown, hash) SELECT gen_random_uuid(), id, 'spare', 'sk-spare', encode(sha256(gen_random_uuid()::text::bytea), 'hex')"
+                f" FROM users, generate_series(1, 3) WHERE id = {literal(self.a.id)} RETURNING id")]
+        return self.spare_keys[0]
+
+    def refresh_token(self):
+        """One that is still good; the grace of a used one is longer than a walk takes along one route."""
+        return self.refreshes[0]
+
+    def bad(self, token):
+        """Authorization headers that open nothing: {kind: value}."""
+        claims = new_claims(self.a.id, self.a.login_id)
+        now = int(time.time())
+        made = {
+            "expired": forge(self.secret, {**claims, "iat": now - 7200, "exp": now - 3600}),
+            "forged": forge("another-secret-of-more-than-32-bytes", claims),
+            "none": forge(self.secret, claims, {"alg": "none"}, None),
+            "none, signed": forge(self.secret, claims, {"alg": "none", "typ": "JWT"}),
+            "HS384": forge(self.secret, claims, {"alg": "HS384", "typ": "JWT"}, "sha384"),
+            "HS512": forge(self.secret, claims, {"alg": "HS512", "typ": "JWT"}, "sha512"),
+            "ended": token,
+            "no login": forge(self.secret, {**claims, "sid": str(uuid.uuid4())}),
+            "revoked key": self.bad_keys[0]["key"], "expired key": self.bad_keys[1]["key"], "unknown key": "sk-" + "A" * 43,
+            "refresh token": self.a.refresh_token,
+        }
+        headers = {kind: f"Bearer {value}" for kind, value in made.items()}
+        return {**headers, "no Bearer": self.a.token, "Basic": "Basic QW5uYWJlbDpwYXNzd29yZA=="}
+
+
+@pytest.fixture(scope="module")
+def world(module_stack, admin):  # noqa: F811 pylint: disable=redefined-outer-name
+    return World(module_stack, admin)
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["with accounts only", "with anonymous visitors"])
+def anonymous(module_stack, world, request):  # noqa: F811 pylint: disable=redefined-outer-name
+    """CHAT_ANONYMOUS, and a visitor of the time when it was on."""
+    stack = module_stack
+    if stack.env["CHAT_ANONYMOUS"] == "false":
+        restart(stack, CHAT_ANONYMOUS="true")
+    world.visitor = Visitor(stack)
+    assert world.visitor.ask("quick", "a question of a visitor", chatId=SESSION).status == 200
+    if not request.param:
+        restart(stack, CHAT_ANONYMOUS="false")
+    world.anonymous = request.param
+    return request.param
+
+
+def server_secrets(stack):
+    """What is nobody's to see: {name: text or pattern}."""
+    found = {
+        "the provider's address": re.escape(stack.setting("PROVIDER_SIM_URL").removeprefix("http://").split("/")[0]), "the provider's key": re.escape(PROVIDER_KEY),
+        "a system prompt": re.escape(SYSTEM_PROMPT[:20]), "TOKEN_SECRET": re.escape(stack.setting("TOKEN_SECRET")), "SECRETS_KEY": re.escape(stack.setting("SECRETS_KEY")),
+        "DB_PASSWORD": re.escape(stack.setting("DB_PASSWORD")), "a password's hash": r"\$argon2", "a password": re.escape(PASSWORD), "a hash": r"\b[0-9a-f]{64}\b",
+        "SQL": r"\b(SELECT|INSERT INTO|UPDATE) ", "a stack": r"\.c:\d+",
+    }
+    return {name: re.compile(pattern) for name, pattern in found.items()}
+
+
+class Walk:
+    """One route, with whatever credentials; the complaints are gathered."""
+
+    def __init__(self, world, method, pattern):  # noqa: F811 pylint: disable=redefined-outer-name
+        self.world, self.method, self.pattern = world, method, pattern
+        self.expected = EXPECTED[method, pattern]
+        self.secrets = server_secrets(world.stack)
+        self.wrong = []
+
+    def path(self, who):
+        return self.pattern.replace(":id", self.expected.params(self.world, who)) if self.expected.params else self.pattern
+
+    def request(self, who, authorization, cookies, path=None, body=None):
+        """(answer, (status, code))"""
+        if body is None and self.expected.body:
+            body = self.expected.body(self.world, who)
+        answer = self.world.stack.http(self.method, path or self.path(who), json=body, cookies=cookies,
+                                       headers={"Authorization": authorization} if authorization is not None else None)
+        if answer.header("Content-Type", "").startswith("text/event-stream"):
+            return answer, (answer.status, "a stream")
+        return answer, (answer.status, answer.json().get("code"))
+
+    def complain(self, who, what):
+        self.wrong.append(f"{self.method} {self.pattern}, {who}: {what}")
+
+    def expect_all(self, many):
+        with concurrent.futures.ThreadPoolExecutor(len(many)) as crowd:
+            list(crowd.map(lambda one: self.expect(*one), many))
+
+    def expect(self, wanted, who, authorization=None, hidden=(), cookies=None, **kwargs):
+        answer, got = self.request(who, authorization, cookies, **kwargs)
+        if got != wanted:
+            self.complain(who, f"wanted {wanted}, got {got}: {answer}")
+        for name, pattern in self.secrets.items():
+            if pattern.search(answer.text):
+                self.complain(who, f"shows {name}: {answer.text}")
+        if answer.status == 401 and answer.header("WWW-Authenticate") is None:
+            self.complain(who, "no WWW-Authenticate")
+        for thing in hidden:
+            if thing in answer.text:
+                self.complain(who, f"shows {thing}, which is another's: {answer.text}")
+        return answer
+
+
+def walk_credentials(world, walk):  # pylint: disable=redefined-outer-name
+    """Everybody who is not let in, and everybody who is."""
+    expected, who = walk.expected, walk.expected.who
+    tokens = dict(zip(("A", "B", "admin", "ended"), world.mint(world.a, world.b, world.admin, world.a)))
+    world.stack.sql(f"UPDATE logins SET ended_at = now(), ended_why = 'logout' WHERE id = {literal(claims_of(tokens['ended'])['sid'])}")
+    things_of_a, things_of_admin = world.things_of(world.a) | world.owned[world.a], world.owned[world.admin]
+    visitor_may = who == "public" or (who == "owner" and world.anonymous)
+
+    # First those who change nothing, all at once.
+    first = [(expected.owner if who == "public" else BAD[kind], kind, header) for kind, header in world.bad(tokens["ended"]).items()]
+    if visitor_may:
+        # For a stranger it is a session of his own, or none.
+        first.append((expected.other, "no token", None, things_of_a | things_of_admin))
+    else:
+        first += [(NOBODY, "no token"), (NOBODY, "an empty header", ""), (NOBODY, "a visitor's cookie", None, (), world.visitor.cookies)]
+    for i, kind in enumerate(("A's key", "A's key for this agent", "A's key for another agent", "the admin's key")):
+        refusal = KEYS[who][i]
+        if who == "owner" and kind == "A's key for another agent":
+            refusal = FORBIDDEN if expected.body else NO_SESSION
+        good = expected.admin if kind == "the admin's key" else expected.owner
+        first.append((refusal or good, kind, f"Bearer {world.keys[i]['key']}"))
+    # Then those who do, A last: what he does may end with what is his.
+    path = walk.path("B")
+    hidden = {thing for thing in things_of_a | things_of_admin if thing not in path}
+    then = [(NO_ADMIN if who == "admin" else expected.other, "B", f"Bearer {tokens['B']}", hidden)]
+    if who == "admin":
+        then += [(NO_ADMIN, "A", f"Bearer {tokens['A']}"), (expected.admin, "admin", f"Bearer {tokens['admin']}")]
+    else:
+        then += [(expected.admin, "admin", f"Bearer {tokens['admin']}", hidden - world.owned[world.admin]), (expected.owner, "A", f"Bearer {tokens['A']}")]
+    walk.expect_all(first + then if who == "public" else first)
+    for one in then if who != "public" else []:
+        walk.expect(*one)
+    world.spare_keys = []
+
+
+def walk_session(world, walk):  # pylint: disable=redefined-outer-name
+    """A route that takes a session takes only one's own, by whatever name."""
+    stack = world.stack
+    [[session_id]] = stack.sql(f"SELECT id FROM chat_sessions WHERE user_id = {literal(world.a.id)} AND name = {literal(SESSION)}")
+    count = f"SELECT message_count FROM chat_sessions WHERE id = {literal(session_id)}"
+    before = stack.sql_one(count)
+    things_of_a = world.things_of(world.a) | {"a question of A"}
+    token_b, token_admin = world.mint(world.b, world.admin)
+    strangers = {"B": {"authorization": f"Bearer {token_b}"}, "admin": {"authorization": f"Bearer {token_admin}"},
+                 "a visitor": {"cookies": world.visitor.cookies}, "nobody": {}, "a forged cookie": {"cookies": {"llmchat_anon": world.a.id + "." + "A" * 43}}}
+    for who, credential in strangers.items():
+        barred = "authorization" not in credential and not world.anonymous
+        for name in (SESSION, session_id, session_id.upper()):
+            kwargs = dict(credential)
+            if ":id" in walk.pattern:
+                kwargs["path"] = walk.pattern.replace(":id", name)
+                # The visitor has one of that name himself; what is in it is looked at below.
+                wanted = NOBODY if barred else OK if who == "a visitor" and name == SESSION else NO_SESSION
+            else:
+                kwargs["body"] = {**walk.expected.body(world, who), "chatId": name}
+                wanted = NOBODY if barred else OK
+            answer = walk.expect(wanted, who, **kwargs)
+            for thing in things_of_a - {name}:
+                if thing in answer.text and not (barred and thing == session_id):
+                    walk.complain(who, f"shows {thing} of A's session: {answer.text}")
+    if stack.sql_one(count) != before:
+        walk.complain("strangers", "have changed A's session")
+    stack.sql(f"DELETE FROM chat_sessions WHERE user_id IN ({literal(world.b.id)}, {literal(world.admin.id)}) OR (anonymous AND name <> {literal(SESSION)})")
+
+
+def test_the_table_of_expectations_is_the_table_of_routes(stack):
+    assert {key: expected.who for key, expected in EXPECTED.items()} == {key: who for key, (who, _) in table(stack).items()}
+    # Whatever takes a session is walked with those of others.
+    assert [key for key, expected in EXPECTED.items() if not expected.session and re.search(r"session|history|/chat/(messages|completions)", key[1])] == []
+
+
+@pytest.mark.parametrize("method, pattern", EXPECTED, ids=[" ".join(key) for key in EXPECTED])
+def test_who_may_use_a_route(stack, world, anonymous, method, pattern):  # pylint: disable=redefined-outer-name,unused-argument
+    assert (method, pattern) in table(stack)
+    walk = Walk(world, method, pattern)
+    if "refresh" in pattern:
+        world.refreshes = [world.spare.another().refresh_token]
+    walk_credentials(world, walk)
+    if walk.expected.session:
+        walk_session(world, walk)
+    assert not walk.wrong, "\n".join(walk.wrong)
+
+
+def test_another_method_is_no_way_in(stack, world, anonymous):  # pylint: disable=redefined-outer-name,unused-argument
+    """Nor another spelling of the path."""
+    [token] = world.mint(world.b)
+    for method, path in (("HEAD", "/api/admin/users"), ("GET", "/api/admin/users/"), ("GET", "//api/admin/users"), ("GET", "/api/admin/./users"), ("GET", "/api//admin/users"),
+                         ("GET", "/api/agents/../admin/users"), ("GET", "/api/admin%2Fusers"), ("GET", "/API/ADMIN/USERS"), ("GET", "/api/admin/users;x"),
+                         ("GET", "/api/admin/%75sers"), ("GET", "/api/admin/users?x=/health"), ("GET", "/api/admin/users#/health")):
+        answer = stack.http(method, path, token=token)
+        assert answer.status in (403, 404) or (answer.status == 200 and "html" in answer.header("Content-Type")), (method, path, answer)
+        assert world.a.id not in answer.text
+    for header in ("X-HTTP-Method-Override", "X-Original-URL", "X-Rewrite-URL", "X-User-Id", "X-Forwarded-User", "Remote-User"):
+        answer = stack.get("/api/auth/verify", headers={header: world.admin.id})
+        assert answer.status == 401
