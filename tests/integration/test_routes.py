@@ -22,7 +22,7 @@ SETTINGS = {"CHAT_ANONYMOUS": "true"}
 OK, CREATED = (200, "SUCCESS"), (201, "SUCCESS")
 NOBODY, EXPIRED, INVALID = (401, "AUTHENTICATION_REQUIRED"), (401, "TOKEN_EXPIRED"), (401, "TOKEN_INVALID")
 FORBIDDEN, NO_ADMIN = (403, "FORBIDDEN"), (403, "ADMIN_REQUIRED")
-NO_SESSION, NO_KEY = (404, "SESSION_NOT_FOUND"), (404, "KEY_NOT_FOUND")
+NO_SESSION, NO_KEY, NO_TURN = (404, "SESSION_NOT_FOUND"), (404, "KEY_NOT_FOUND"), (404, "TURN_NOT_FOUND")
 STREAM = (200, "a stream")
 
 PASSWORD = "a-password-of-all-of-them"
@@ -55,6 +55,7 @@ EXPECTED = {
     ("POST", "/api/auth/register"): route("public", FORBIDDEN, body=lambda world, who: {"username": "Newcomer", "password": PASSWORD}),
     ("POST", "/api/auth/refresh"): route("public", body=lambda world, who: {"refreshToken": world.refresh_token()}),
     ("POST", "/api/auth/logout"): route("login"),
+    ("GET", "/api/auth/options"): route("public"),
     ("GET", "/api/auth/verify"): route("user"),
     ("POST", "/api/auth/verify"): route("user"),
     ("GET", "/api/auth/profile"): route("user"),
@@ -78,6 +79,8 @@ EXPECTED = {
     ("GET", "/api/admin/keys"): route("admin"),
     ("DELETE", "/api/admin/keys/:id"): route("admin", params=lambda world, who: world.key_id()),
     ("GET", "/api/admin/audit"): route("admin"),
+    ("GET", "/api/admin/pool"): route("admin"),
+    ("POST", "/api/admin/pool/turns/:id/stop"): route("admin", NO_TURN, params=lambda world, who: str(uuid.uuid4())),
     ("GET", "/api/admin/system-info"): route("admin"),
 }
 
