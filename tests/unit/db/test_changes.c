@@ -226,7 +226,12 @@ static void a_change_that_is_not_committed_keeps_later_ones_back(void **state)
 		assert_int_equal(ask_end(w, &asks[i]), 0);
 		query_fini(&asks[i].q);
 	}
-	expect_told(w, &reader, 4, "agent:support;user:" ANNA ";user:" BERT ";user:" CARL ";");
+	wait_told(w, &reader, 4);
+	assert_true(str_starts(buf_str(&reader.told), STR("agent:support;"))); /* the others in any order */
+	buf_add_char(&reader.told, '\0');
+	for (int i = 0; i < 3; i++)
+		assert_non_null(strstr(reader.told.p, ids[i]));
+	assert_null(strstr(reader.told.p, "anything"));
 	stop_reading(&reader);
 }
 
@@ -280,6 +285,7 @@ static void many_writers_leave_no_hole_at_any_moment(void **state)
 	}
 	look_for_holes(w);
 	wait_told(w, &reader, WRITERS * ROUNDS);
+	buf_add_char(&reader.told, '\0');
 	assert_null(strstr(reader.told.p, "anything"));
 	stop_reading(&reader);
 }
