@@ -1,4 +1,4 @@
-/* One statement a second. Numbers have no gap, so that a number which does not come says that something was missed. */
+/* One statement twice a second. Numbers have no gap, so that a number which does not come says that something was missed. */
 #include "db/changes.h"
 
 #include <stdlib.h>

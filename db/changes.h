@@ -1,4 +1,4 @@
-/* What others have changed: reads the numbered changes every second and names each, so that copies in memory can be dropped. */
+/* What others have changed: reads the numbered changes twice a second and names each, so that copies in memory can be dropped. */
 #pragma once
 #include "base/str.h"
 
