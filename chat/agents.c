@@ -32,6 +32,7 @@ struct agents {
 	size_t n_seeds, at_seed;
 	struct query query;
 	bool loading, loaded;
+	bool again; /* something has changed while it was loading */
 	struct timer retry;
 	struct backoff backoff;
 	struct agent **list; /* sorted by id */
@@ -216,6 +217,8 @@ static void on_listed(struct op *op)
 		take_rows(agents);
 	}
 	query_fini(&agents->query);
+	if (!op->err && agents->again)
+		agents_load(agents);
 }
 
 static void add_next(struct agents *agents);
@@ -283,6 +286,7 @@ void agents_free(struct agents *agents)
 
 void agents_load(struct agents *agents)
 {
+	agents->again = agents->loading;
 	if (agents->loading)
 		return;
 	agents->loading = true;

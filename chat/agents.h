@@ -10,7 +10,7 @@ struct pool;
  * only logged. All pointers are borrowed until agents_free. */
 struct agents *agents_new(struct loop *loop, struct pool *pool, const struct conf *conf, char *why, size_t why_size);
 void agents_free(struct agents *agents);
-/* Adds what is missing and loads all anew; tries again by itself if that fails. Does nothing if it is under way. */
+/* Adds what is missing and loads all anew; tries again by itself if that fails. If it is under way it is done once more. */
 void agents_load(struct agents *agents);
 /* Has it been loaded at least once? */
 bool agents_loaded(const struct agents *agents);
