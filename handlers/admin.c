@@ -57,44 +57,31 @@ static enum flow_next audit_start(struct request *r)
 	return FLOW_WAIT;
 }
 
-static void put_entry(struct json_writer *w, const struct audit_row *row)
+static int64_t put_entry(struct json_writer *w, const struct query *q, size_t i)
 {
+	struct audit_row row = audit_row(q, i);
+
 	json_open(w, '{');
-	json_add_int(w, "id", row->id);
-	json_add_str(w, "at", row->at);
-	json_add_str(w, "type", row->type);
-	put_text_or_null(w, "actorId", row->actor_id);
-	json_add_str(w, "actor", row->actor);
-	put_text_or_null(w, "userId", row->user_id);
-	json_add_str(w, "address", row->address);
-	json_add_str(w, "requestId", row->request_id);
+	json_add_int(w, "id", row.id);
+	json_add_str(w, "at", row.at);
+	json_add_str(w, "type", row.type);
+	put_text_or_null(w, "actorId", row.actor_id);
+	json_add_str(w, "actor", row.actor);
+	put_text_or_null(w, "userId", row.user_id);
+	json_add_str(w, "address", row.address);
+	json_add_str(w, "requestId", row.request_id);
 	json_key(w, "details");
-	json_put_raw(w, row->details);
+	json_put_raw(w, row.details);
 	json_close(w, '}');
+	return row.total;
 }
 
 static enum flow_next audit_finish(struct request *r)
 {
-	struct buf b = {0};
-	struct json_writer w = {.out = &b};
-	int64_t total = 0;
-
 	/* 2026-02-31 looks like a time. */
 	if (r->query.op.err == -ERR_INTERNAL && strncmp(query_sqlstate(&r->query), "22", 2) == 0)
 		return request_reject_because(r, ERR_VALIDATION, "from", "from and to must be times that exist.");
-	if (r->query.op.err)
-		return request_reject(r, r->query.op.err);
-	json_open(&w, '[');
-	for (size_t i = 0; i < query_n_rows(&r->query); i++) {
-		struct audit_row row = audit_row(&r->query, i);
-
-		total = row.total;
-		put_entry(&w, &row);
-	}
-	json_close(&w, ']');
-	page_reply(r, buf_str(&b), r->state, total);
-	buf_fini(&b);
-	return FLOW_DONE;
+	return page_reply_rows(r, put_entry);
 }
 
 const struct step admin_audit_steps[] = {{"list_audit", audit_start, audit_finish}, {NULL, NULL, NULL}};

@@ -40,25 +40,17 @@ static enum flow_next list_start(struct request *r)
 	return FLOW_WAIT;
 }
 
+static int64_t put_row(struct json_writer *w, const struct query *q, size_t i)
+{
+	struct user_row user = users_row(q, i);
+
+	put_user(w, &user);
+	return user.total;
+}
+
 static enum flow_next list_finish(struct request *r)
 {
-	struct buf b = {0};
-	struct json_writer w = {.out = &b};
-	int64_t total = 0;
-
-	if (r->query.op.err)
-		return request_reject(r, r->query.op.err);
-	json_open(&w, '[');
-	for (size_t i = 0; i < query_n_rows(&r->query); i++) {
-		struct user_row user = users_row(&r->query, i);
-
-		total = user.total;
-		put_user(&w, &user);
-	}
-	json_close(&w, ']');
-	page_reply(r, buf_str(&b), r->state, total);
-	buf_fini(&b);
-	return FLOW_DONE;
+	return page_reply_rows(r, put_row);
 }
 
 const struct step admin_users_list_steps[] = {{"list_users", list_start, list_finish}, {NULL, NULL, NULL}};

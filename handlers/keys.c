@@ -51,25 +51,17 @@ static enum flow_next list_start(struct request *r)
 	return list_of(r, uuid_str(&r->user_id));
 }
 
+static int64_t put_row(struct json_writer *w, const struct query *q, size_t i)
+{
+	struct key_row key = keys_row(q, i);
+
+	put_key(w, &key, STR(""));
+	return key.total;
+}
+
 static enum flow_next list_finish(struct request *r)
 {
-	struct buf b = {0};
-	struct json_writer w = {.out = &b};
-	int64_t total = 0;
-
-	if (r->query.op.err)
-		return request_reject(r, r->query.op.err);
-	json_open(&w, '[');
-	for (size_t i = 0; i < query_n_rows(&r->query); i++) {
-		struct key_row key = keys_row(&r->query, i);
-
-		total = key.total;
-		put_key(&w, &key, STR(""));
-	}
-	json_close(&w, ']');
-	page_reply(r, buf_str(&b), r->state, total);
-	buf_fini(&b);
-	return FLOW_DONE;
+	return page_reply_rows(r, put_row);
 }
 
 const struct step keys_list_steps[] = {{"list_keys", list_start, list_finish}, {NULL, NULL, NULL}};

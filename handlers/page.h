@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "handlers/flow.h"
 
+struct query;
 struct request;
 
 struct page {
@@ -17,3 +18,6 @@ static inline int64_t page_offset(const struct page *page)
 }
 /* Answers with a list: data is a JSON array of this page, total counts all. */
 enum flow_next page_reply(struct request *r, struct str data, const struct page *page, int64_t total);
+/* The same for the rows of r->query, or refuses if it has failed; r->state is the page. put writes row i and returns the total, which
+ * every row carries. */
+enum flow_next page_reply_rows(struct request *r, int64_t (*put)(struct json_writer *w, const struct query *q, size_t i));
