@@ -4,7 +4,6 @@ Tokens are forged with hmac alone: no library that knows better keeps a test fro
 """
 
 import base64
-import hashlib
 import hmac
 import json
 import secrets
@@ -211,12 +210,26 @@ def restart(stack, **env):
     stack.wait_until_ready()
 
 
+def look_for_secrets(stack):
+    """In all logs and all tables: passwords, tokens and keys that anybody of ours has had."""
+    places = {str(path.relative_to(stack.dir)): path.read_text(errors="replace") for path in [*stack.dir.glob("log/*"), *stack.dir.glob("nginx/*.log")]}
+    assert {"log/responder.log", "log/postgresql.log", "nginx/llmchat.access.log", "nginx/error.log"} <= set(places)
+    for [table] in stack.sql("SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'public'"):
+        places[f"table {table}"] = "\n".join(row[0] or "" for row in stack.sql(f"SELECT t::text FROM {table} t"))
+    assert "argon2id" in places["table users"] and places["table audit_log"]
+    found = [(place, secret) for place, text in places.items() for secret in stack.secrets if secret in text]
+    assert not found, found
+
+
 @pytest.fixture(scope="module")
 def module_stack(request):
     """One for the module, with what its SETTINGS say."""
     stack = start_accounts(**getattr(request.module, "SETTINGS", {}))
     yield stack
-    finish(stack)
+    try:
+        look_for_secrets(stack)
+    finally:
+        finish(stack)
 
 
 @pytest.fixture(name="stack")
