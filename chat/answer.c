@@ -81,11 +81,16 @@ static bool next_event(const struct answer *a, size_t *at, struct answer_event *
 void answer_collect(const struct answer *a, enum event_type type, struct buf *out)
 {
 	struct answer_event event;
-	size_t at = 0;
+	size_t at = 0, start = out->len;
 
-	while (next_event(a, &at, &event))
-		if (event.type == type)
+	while (next_event(a, &at, &event)) {
+		bool replaces = event.type == EVENT_REPLACE && type == EVENT_CHUNK;
+
+		if (replaces)
+			out->len = start;
+		if (replaces || event.type == type)
 			buf_add_str(out, event.data);
+	}
 }
 
 void reader_join(struct reader *r, struct answer *a)

@@ -5,15 +5,18 @@
 #include "base/loop.h"
 
 enum event_type {
-	EVENT_CHAT_ID,   /* JSON */
-	EVENT_START,     /* JSON */
-	EVENT_CHUNK,     /* text */
-	EVENT_REASONING, /* text */
-	EVENT_TOOL,      /* JSON */
-	EVENT_USAGE,     /* JSON */
-	EVENT_STATUS,    /* JSON */
-	EVENT_ERROR,     /* JSON */
-	EVENT_END,       /* JSON; always the last */
+	EVENT_CHAT_ID,     /* JSON */
+	EVENT_START,       /* JSON */
+	EVENT_CHUNK,       /* text */
+	EVENT_REASONING,   /* text */
+	EVENT_TOOL,        /* JSON */
+	EVENT_USAGE,       /* JSON */
+	EVENT_PROGRESS,    /* JSON: how far a workflow is */
+	EVENT_INTERACTIVE, /* JSON */
+	EVENT_REPLACE,     /* text: takes the place of all chunks so far */
+	EVENT_STATUS,      /* JSON: how it ended */
+	EVENT_ERROR,       /* JSON */
+	EVENT_END,         /* JSON; always the last */
 };
 
 /* What all answers of a responder may take together. */
@@ -50,7 +53,7 @@ void answer_fini(struct answer *a);
 MUST_CHECK int answer_append(struct answer *a, enum event_type type, struct str data);
 /* Wakes all readers at the end of this loop turn, for changes beside the log. */
 void answer_wake(struct answer *a);
-/* Concatenates the data of all events of one type. */
+/* Concatenates the data of all events of one type; of chunks those that have not been replaced. */
 void answer_collect(const struct answer *a, enum event_type type, struct buf *out);
 
 /* A cursor at the start of the log. Set r->on_more first; it is called from the loop, never from inside. */

@@ -99,6 +99,9 @@ int turn_log_add(struct turn *turn, const struct llm_event *event)
 	case LLM_REASONING: return append_text(turn, EVENT_REASONING, event->text);
 	case LLM_TOOL: return answer_append(&turn->answer, EVENT_TOOL, event->text);
 	case LLM_USAGE: return append_usage(turn, &event->usage);
+	case LLM_STATUS: return answer_append(&turn->answer, EVENT_PROGRESS, event->text);
+	case LLM_INTERACTIVE: return answer_append(&turn->answer, EVENT_INTERACTIVE, event->text);
+	case LLM_REPLACE: return append_text(turn, EVENT_REPLACE, event->text);
 	case LLM_FINISH: take_finish_reason(turn, event->text); break;
 	}
 	return 0;

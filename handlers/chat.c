@@ -40,6 +40,8 @@ static enum flow_next begin_start(struct request *r)
 		return request_reject(r, ERR_AGENT_NOT_FOUND);
 	if (r->person && !person_may_use_agent(r->person, chat.agent_id))
 		return request_reject_because(r, ERR_FORBIDDEN, "agentId", "This API key does not open the agent %.*s.", STR_ARG(chat.agent_id));
+	if (!chat_request_suits(r, &chat, &complaint))
+		return request_reject_field(r, &complaint);
 	chat.turn.user_id = uuid_str(&r->user_id);
 	chat.turn.anonymous = r->anonymous;
 	chat.turn.agents = r->person ? r->person->agents : STR("");

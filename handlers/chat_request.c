@@ -118,6 +118,20 @@ static bool check_extras(const struct json *j, struct json_complaint *c)
 	return json_read_bool(j, "detail", &unused, c);
 }
 
+bool chat_request_suits(struct request *r, const struct chat_request *chat, struct json_complaint *c)
+{
+	const struct provider *provider = chat->turn.agent->provider;
+	struct str why = {0};
+
+	for (size_t i = 0; i < chat->turn.n_messages && provider->takes_parts; i++) {
+		struct str parts = chat->turn.messages[i].parts;
+
+		if (parts.len && !provider->takes_parts(parts, &r->arena, &why))
+			return json_complain(c, "messages", "messages[%zu].content: this agent %.*s.", i, STR_ARG(why));
+	}
+	return true;
+}
+
 bool chat_request_read(struct request *r, struct chat_request *out, struct json_complaint *c)
 {
 	const struct json *options = json_get(r->body, "options");
@@ -129,7 +143,8 @@ bool chat_request_read(struct request *r, struct chat_request *out, struct json_
 	    !read_options(options, out, c) || !read_options(r->body, out, c) || !check_extras(options, c) || !check_extras(r->body, c))
 		return false;
 	if (!valid_name(out->turn.chat_id))
-		return json_complain(c, "chatId", "chatId may have letters, digits, '.', '_', ':' and '-' only, at most %d of them.", (int)MAX_NAME);
+		return json_complain(c, "chatId", "chatId may have letters, digits, '.', '_', ':' and '-' only, at most %d of them.",
+				     (int)MAX_NAME);
 	out->turn.plain = !out->stream;
 	out->turn.request_id = r->request_id;
 	return true;

@@ -13,3 +13,5 @@ struct chat_request {
 
 /* Reads r->body; everything is borrowed from it or in the request's arena. False with a complaint that names the field. */
 MUST_CHECK bool chat_request_read(struct request *r, struct chat_request *out, struct json_complaint *complaint);
+/* Once the agent is known: false, with a complaint, if its provider has no form for a part of a content. */
+MUST_CHECK bool chat_request_suits(struct request *r, const struct chat_request *chat, struct json_complaint *complaint);

@@ -5,8 +5,18 @@
 #include "chat/turn.h"
 
 static const char *const names[] = {
-	[EVENT_CHAT_ID] = "chatId", [EVENT_START] = "start", [EVENT_CHUNK] = "chunk",   [EVENT_REASONING] = "reasoning", [EVENT_TOOL] = "tool",
-	[EVENT_USAGE] = "usage",    [EVENT_STATUS] = "status", [EVENT_ERROR] = "error", [EVENT_END] = "end",
+	[EVENT_CHAT_ID] = "chatId",
+	[EVENT_START] = "start",
+	[EVENT_CHUNK] = "chunk",
+	[EVENT_REASONING] = "reasoning",
+	[EVENT_TOOL] = "tool",
+	[EVENT_USAGE] = "usage",
+	[EVENT_STATUS] = "status",
+	[EVENT_ERROR] = "error",
+	[EVENT_END] = "end",
+	[EVENT_PROGRESS] = "status",
+	[EVENT_INTERACTIVE] = "interactive",
+	[EVENT_REPLACE] = "replace",
 };
 
 static void add_number(struct buf *out, size_t n)
@@ -26,7 +36,7 @@ void render_event(struct buf *out, const struct answer_event *event)
 	buf_add_str(out, STR("\nevent: "));
 	buf_add_cstr(out, names[event->type]);
 	buf_add_str(out, STR("\ndata: "));
-	if (event->type == EVENT_CHUNK || event->type == EVENT_REASONING) {
+	if (event->type == EVENT_CHUNK || event->type == EVENT_REASONING || event->type == EVENT_REPLACE) {
 		buf_add_str(out, STR("{\"content\":"));
 		json_quote(out, event->data);
 		buf_add_char(out, '}');

@@ -1,6 +1,9 @@
 noinst_LIBRARIES += libllm.a
 libllm_a_CPPFLAGS = $(AM_CPPFLAGS)
 libllm_a_SOURCES = \
+	llm/anthropic.c \
+	llm/body.c llm/body.h \
+	llm/emit.c llm/emit.h \
 	llm/openai.c \
 	llm/provider.c llm/provider.h \
 	llm/sse.c llm/sse.h \

@@ -1,7 +1,7 @@
 /* The list of providers. */
 #include "llm/provider.h"
 
-static const struct provider *const providers[] = {&provider_openai, &provider_custom};
+static const struct provider *const providers[] = {&provider_openai, &provider_custom, &provider_anthropic};
 
 const struct provider *provider_named(struct str name)
 {

@@ -8,6 +8,8 @@
  * and total_ms bounds all of it. One timer looks at the deadline of the state; a byte that arrives does not touch it. */
 #include "llm/stream.h"
 
+#include <stdio.h>
+
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -123,6 +125,7 @@ static void on_headers(struct http_call *call)
 	s->status = call->status;
 	s->retry_after_s = call->retry_after_s;
 	s->last_bytes_us = clock_mono_us();
+	s->conversation_lost = call->status == 404 && s->knows_conversation && s->provider->names_are_lost;
 	if (call->status < 200 || call->status > 299)
 		end(s, err_of_status(call->status), "http_status");
 	else if (strcmp(call->content_type, "text/event-stream") != 0)
@@ -149,13 +152,16 @@ static bool on_sse_event(void *arg, struct str event, struct str data)
 	struct llm_stream *s = arg;
 	enum provider_result result;
 
-	if (s->state == LLM_ENDING)
-		return true; /* nothing counts after the end mark */
-	result = s->provider->on_event(event, data, (struct llm_sink){emit, s});
+	if (s->state == LLM_ENDING && !s->provider->more_after_end)
+		return true;
+	result = s->provider->on_event(&s->said, event, data, (struct llm_sink){emit, s});
 	if (s->state == LLM_OVER || defer_waiting(&s->end))
 		return false;
+	if (s->state == LLM_ENDING)
+		return true; /* the answer is whole, whatever follows */
 	if (result == PROVIDER_FAILED || result == PROVIDER_GARBLED) {
-		end(s, -ERR_UPSTREAM, result == PROVIDER_FAILED ? "error_frame" : "bad_event");
+		end(s, result == PROVIDER_FAILED ? err_of_status(s->said.error_status) : -ERR_UPSTREAM,
+		    result == PROVIDER_FAILED ? "error_frame" : "bad_event");
 		return false;
 	}
 	if (result == PROVIDER_ENDED) {
@@ -176,6 +182,8 @@ static void on_body(struct http_call *call, struct str bytes)
 	s->feeding = false;
 	if (s->state == LLM_OVER) /* cancelled meanwhile */
 		sse_fini(&s->sse);
+	else if (err != 0 && s->state == LLM_ENDING)
+		end(s, 0, "complete");
 	else if (err != 0)
 		end(s, -ERR_UPSTREAM, "event_too_large");
 }
@@ -205,6 +213,10 @@ void llm_stream_start(struct loop *loop, struct http *http, struct llm_stream *s
 	s->timeouts = request->timeouts;
 	s->began_us = s->last_bytes_us = clock_mono_us();
 	s->retry_after_s = -1;
+	s->said = (struct llm_said){0};
+	s->knows_conversation = request->conversation.len > 0;
+	snprintf(s->said.offered, sizeof(s->said.offered), "%.*s",
+		 STR_ARG(s->knows_conversation ? request->conversation : request->new_conversation));
 	s->sse = (struct sse){.on_event = on_sse_event, .arg = s};
 	s->op.cancel = cancel;
 	s->call.op.done = on_call_over;

@@ -12,9 +12,12 @@ struct llm_stream {
 	/* Each normalised event; it may cancel the stream. */
 	void (*on_event)(struct llm_stream *s, const struct llm_event *event);
 	/* Valid in op.done: */
-	const char *reason;  /* for the log: http_status, cut, idle_timeout… */
-	int status;          /* of HTTP, 0 if none came */
-	int retry_after_s;   /* -1: the provider said nothing */
+	const char *reason; /* for the log: http_status, cut, idle_timeout… */
+	int status;         /* of HTTP, 0 if none came */
+	int retry_after_s;  /* -1: the provider said nothing */
+	/* Valid at any time: */
+	struct llm_said said;
+	bool conversation_lost; /* the provider does not know the conversation that was sent, or may not */
 	/* the stream's own: */
 	struct loop *loop;
 	const struct provider *provider;
@@ -26,8 +29,9 @@ struct llm_stream {
 	struct timer timer;
 	struct defer end;
 	uint64_t began_us, last_bytes_us, ending_us;
-	bool finished; /* a finish reason came */
-	bool feeding;  /* sse_feed is on the stack: what it reads from stays, whatever on_event does */
+	bool knows_conversation; /* one was sent that the provider had named */
+	bool finished;           /* a finish reason came */
+	bool feeding;            /* sse_feed is on the stack: what it reads from stays, whatever on_event does */
 };
 
 /* Set s->op.done and s->on_event on an all-zero stream first. */

@@ -20,13 +20,14 @@ static void ignore(void *arg, const struct llm_event *event)
 static bool on_event(void *arg, struct str event, struct str data)
 {
 	struct seen *seen = arg;
+	struct llm_said said = {.task = ""};
 
 	seen->n++;
 	buf_add_str(&seen->text, event);
 	buf_add_char(&seen->text, '|');
 	buf_add_str(&seen->text, data);
 	buf_add_char(&seen->text, '\n');
-	provider_openai.on_event(event, data, (struct llm_sink){ignore, NULL});
+	provider_openai.on_event(&said, event, data, (struct llm_sink){ignore, NULL});
 	return seen->n < 100;
 }
 

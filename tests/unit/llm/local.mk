@@ -1,8 +1,13 @@
 check_PROGRAMS += \
+	tests/unit/llm/test_anthropic \
 	tests/unit/llm/test_openai \
 	tests/unit/llm/test_sse \
 	tests/unit/llm/test_stream
 llm_test_libs = libllm.a libnet.a libbase.a $(CMOCKA_LIBS) $(CURL_LIBS) $(UV_LIBS) $(SODIUM_LIBS) $(ARGON2_LIBS) $(JSON_LIBS)
+
+tests_unit_llm_test_anthropic_SOURCES = tests/unit/llm/test_anthropic.c tests/unit/llm/transcript.h tests/unit/support.h
+tests_unit_llm_test_anthropic_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_llm_test_anthropic_LDADD = $(llm_test_libs)
 
 tests_unit_llm_test_openai_SOURCES = tests/unit/llm/test_openai.c tests/unit/support.h
 tests_unit_llm_test_openai_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)

@@ -172,11 +172,12 @@ static void check(struct str event, struct str data, enum provider_result result
 
 	for (size_t i = 0; i < 2; i++) {
 		char *copy = malloc(data.len ? data.len : 1); /* exactly as long */
+		struct llm_said said = {.task = ""};
 		struct buf b = {0};
 
 		if (data.len)
 			memcpy(copy, data.p, data.len);
-		assert_int_equal(both[i]->on_event(event, (struct str){copy, data.len}, (struct llm_sink){take, &b}), result);
+		assert_int_equal(both[i]->on_event(&said, event, (struct str){copy, data.len}, (struct llm_sink){take, &b}), result);
 		assert_str(buf_str(&b), expected);
 		buf_fini(&b);
 		free(copy);

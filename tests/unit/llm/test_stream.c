@@ -82,6 +82,9 @@ static void on_event(struct llm_stream *s, const struct llm_event *event)
 		buf_printf(&c->text, "[u:%lld,%lld,%lld]", (long long)event->usage.prompt_tokens, (long long)event->usage.completion_tokens,
 			   (long long)event->usage.total_tokens);
 		break;
+	case LLM_STATUS: buf_printf(&c->text, "[s:%.*s]", STR_ARG(event->text)); break;
+	case LLM_INTERACTIVE: buf_printf(&c->text, "[i:%.*s]", STR_ARG(event->text)); break;
+	case LLM_REPLACE: buf_printf(&c->text, "[x:%.*s]", STR_ARG(event->text)); break;
 	case LLM_FINISH: buf_printf(&c->text, "[f:%.*s]", STR_ARG(event->text)); break;
 	}
 	if (c->n_events == c->cancel_at)
