@@ -1,11 +1,12 @@
 /* One answer as text. */
 #include "sim/answer.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "sim/ask.h"
-#include "sim/error.h"
+#include "sim/dialect.h"
 #include "sim/text.h"
 
 enum { LINE_PIECE_BYTES = 16 * 1024 };
@@ -38,11 +39,14 @@ void answer_init(struct answer *answer, const struct script *script, struct ask 
 			n = n_echo;
 	}
 	answer->n_tokens = script->n_reasoning + n;
+	answer->dialect = ask->dialect ? ask->dialect : &dialect_openai;
+	answer->seq = seq;
+	answer->stream = ask->stream;
+	answer->detail = ask->detail;
+	answer->created_s = (long long)time(NULL);
 	/* The model's name has been parsed: it is letters, digits and dashes, nothing to escape. */
-	buf_printf(&answer->opening, "{\"id\":\"chatcmpl-sim-%u\",\"object\":\"chat.completion%s\",\"created\":%lld,\"model\":\"%s\",", seq,
-		   ask->stream ? ".chunk" : "", (long long)time(NULL), ask->model);
-	if (ask->stream && answer->include_usage)
-		buf_puts(&answer->opening, "\"usage\":null,");
+	snprintf(answer->model, sizeof(answer->model), "%s", ask->model);
+	snprintf(answer->conversation, sizeof(answer->conversation), "%s", ask->conversation);
 }
 
 void answer_fini(struct answer *answer)
@@ -98,7 +102,7 @@ static void add_text(struct answer *answer, struct buf *out, int index)
 }
 
 /* Adds the index-th token, reasoning first, as the inside of a JSON string. Tokens must be asked for in order. */
-static void add_inside(struct answer *answer, struct buf *out, int index)
+void answer_add_inside(struct answer *answer, struct buf *out, int index)
 {
 	const struct script *script = &answer->script;
 
@@ -115,74 +119,31 @@ static void add_inside(struct answer *answer, struct buf *out, int index)
 static void add_garbage(const struct answer *answer, struct buf *out)
 {
 	if (answer->n_sent == answer->script.garbage_after)
-		buf_printf(out, "data: %s\n\n", garbage);
-}
-
-static void add_opening(const struct answer *answer, struct buf *out)
-{
-	buf_puts(out, "data: ");
-	buf_add(out, answer->opening.data, answer->opening.len);
+		buf_printf(out, "%s%s\n\n", answer->dialect->frame, garbage);
 }
 
 void answer_add_token(struct answer *answer, struct buf *out)
 {
-	int index;
-
 	add_garbage(answer, out);
-	index = answer->n_sent++;
-	if (index == 0) {
-		add_opening(answer, out);
-		buf_puts(out, "\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"},"
-			      "\"logprobs\":null,\"finish_reason\":null}]}\n\n");
-	}
-	add_opening(answer, out);
-	buf_printf(out, "\"choices\":[{\"index\":0,\"delta\":{\"%s\":\"",
-		   index < answer->script.n_reasoning ? "reasoning_content" : "content");
-	add_inside(answer, out, index);
-	buf_puts(out, "\"},\"logprobs\":null,\"finish_reason\":null}]}\n\n");
+	answer->dialect->token(answer, out, answer->n_sent++);
 }
 
-static const char *finish_reason(const struct answer *answer)
-{
-	return answer->script.length_stop ? "length" : "stop";
-}
-
-static void add_usage(const struct answer *answer, struct buf *out)
-{
-	buf_printf(out,
-		   "\"usage\":{\"prompt_tokens\":%d,\"completion_tokens\":%d,\"total_tokens\":%d,"
-		   "\"completion_tokens_details\":{\"reasoning_tokens\":%d}}",
-		   answer->n_prompt_tokens, answer->n_tokens, answer->n_prompt_tokens + answer->n_tokens, answer->script.n_reasoning);
-}
-
-void answer_add_end(const struct answer *answer, struct buf *out)
+void answer_add_end(struct answer *answer, struct buf *out)
 {
 	add_garbage(answer, out);
-	if (answer->script.no_end)
-		return;
-	add_opening(answer, out);
-	buf_printf(out,
-		   "\"choices\":[{\"index\":0,\"delta\":{},\"logprobs\":null,"
-		   "\"finish_reason\":\"%s\"}]}\n\n",
-		   finish_reason(answer));
-	if (answer->include_usage) {
-		const size_t null_usage_len = sizeof("\"usage\":null,") - 1;
-
-		buf_puts(out, "data: ");
-		buf_add(out, answer->opening.data, answer->opening.len - null_usage_len);
-		buf_printf(out, "\"choices\":%s,", answer->script.null_choices ? "null" : "[]");
-		add_usage(answer, out);
-		buf_puts(out, "}\n\n");
-	}
-	if (!answer->script.no_done)
-		buf_puts(out, "data: [DONE]\n\n");
+	if (!answer->script.no_end)
+		answer->dialect->end(answer, out);
 }
 
-void answer_add_error(struct buf *out)
+void answer_add_error(const struct answer *answer, struct buf *out)
 {
-	buf_puts(out, "data: ");
-	error_add(out, 500, "The server had an error while processing your request.", NULL, NULL);
-	buf_puts(out, "\n\n");
+	answer->dialect->error(answer, out);
+}
+
+void answer_add_texts(struct answer *answer, struct buf *out, int from, int to)
+{
+	for (int i = from; i < to; i++)
+		answer_add_inside(answer, out, i);
 }
 
 bool answer_add_line(struct answer *answer, struct buf *out)
@@ -205,27 +166,8 @@ void answer_add_whole(struct answer *answer, struct buf *out)
 {
 	const struct script *script = &answer->script;
 
-	if (script->garbage_after != SCRIPT_NEVER && script->garbage_after <= answer->n_tokens) {
+	if (script->garbage_after != SCRIPT_NEVER && script->garbage_after <= answer->n_tokens)
 		buf_puts(out, garbage);
-		return;
-	}
-	buf_add(out, answer->opening.data, answer->opening.len);
-	buf_puts(out, "\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",");
-	if (script->n_reasoning) {
-		buf_puts(out, "\"reasoning_content\":\"");
-		for (int i = 0; i < script->n_reasoning; i++)
-			add_inside(answer, out, i);
-		buf_puts(out, "\",");
-	}
-	buf_puts(out, "\"content\":\"");
-	for (int i = script->n_reasoning; i < answer->n_tokens; i++)
-		add_inside(answer, out, i);
-	buf_puts(out, "\",\"refusal\":null},\"logprobs\":null,\"finish_reason\":");
-	buf_puts_json(out, script->no_end ? NULL : finish_reason(answer));
-	buf_puts(out, "}]");
-	if (!script->no_usage) {
-		buf_puts(out, ",");
-		add_usage(answer, out);
-	}
-	buf_puts(out, "}");
+	else
+		answer->dialect->whole(answer, out);
 }

@@ -8,19 +8,25 @@
 #include "sim/buf.h"
 #include "sim/script.h"
 
+struct dialect;
+
 struct ask {
+	const struct dialect *dialect;         /* what ask_read() was told */
 	char model[SCRIPT_NAME_MAX_BYTES + 2]; /* a byte more than a script takes, so that too long is seen */
 	bool stream;
 	bool include_usage;
-	struct buf text; /* of the last user message; owned */
+	bool detail;            /* FastGPT's */
+	char conversation[128]; /* Dify's conversation_id, FastGPT's chatId; empty if there is none */
+	struct buf text;        /* of the last user message; owned */
 
 	bool is_json;        /* even if something else is wrong with it */
 	const char *problem; /* a sentence, when ask_read() refuses */
 	const char *param;   /* the field at fault, or NULL */
 };
 
-/* Reads the body of a request. Returns 0, or -1 with the problem. ask_fini() is due in both cases. */
-int ask_read(struct ask *ask, const char *body, size_t len);
+/* Reads the body of a request. model stands in the address where the body has none; else it is NULL.
+ * Returns 0, or -1 with the problem. ask_fini() is due in both cases. */
+int ask_read(struct ask *ask, const struct dialect *dialect, const char *model, const char *body, size_t len);
 void ask_fini(struct ask *ask);
 
 #endif

@@ -33,8 +33,10 @@ struct http_request {
 
 	const char *method;        /* these are borrowed from head */
 	const char *path;          /* without a query */
-	const char *authorization; /* NULL if absent, like the next one */
+	const char *authorization; /* NULL if absent, like the next three */
 	const char *x_request_id;
+	const char *x_api_key;
+	const char *anthropic_version;
 	bool is_1_0;
 	bool keep_alive;
 	bool wants_continue; /* whoever sends the 100 clears it */

@@ -67,6 +67,10 @@ static void read_header(struct http_request *request, struct framing *framing, c
 		request->authorization = value;
 	} else if (strcasecmp(name, "x-request-id") == 0) {
 		request->x_request_id = value;
+	} else if (strcasecmp(name, "x-api-key") == 0) {
+		request->x_api_key = value;
+	} else if (strcasecmp(name, "anthropic-version") == 0) {
+		request->anthropic_version = value;
 	}
 }
 

@@ -6,6 +6,7 @@ llmchat_provider_sim_SOURCES = \
 	sim/buf.c sim/buf.h \
 	sim/conn.c sim/conn.h \
 	sim/deliver.c sim/deliver.h \
+	sim/dialect.h \
 	sim/error.c sim/error.h \
 	sim/http.c sim/http.h \
 	sim/http_head.c sim/http_head.h \
@@ -14,6 +15,7 @@ llmchat_provider_sim_SOURCES = \
 	sim/play.c sim/play.h \
 	sim/reply.c sim/reply.h \
 	sim/route.c sim/route.h \
+	sim/say_anthropic.c sim/say_dify.c sim/say_fastgpt.c sim/say_openai.c \
 	sim/scan.c sim/scan.h \
 	sim/script.c sim/script.h \
 	sim/sim.h \

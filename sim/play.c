@@ -7,7 +7,7 @@
 #include "sim/ask.h"
 #include "sim/conn.h"
 #include "sim/deliver.h"
-#include "sim/error.h"
+#include "sim/dialect.h"
 #include "sim/sim.h"
 
 /* Without a gap, tokens are gathered up to this. */
@@ -76,7 +76,7 @@ static void send_error(struct play *play, int status, const char *message, const
 	settle(play, &counters_of(play)->errors);
 	if (play->answer.script.retry_after_s >= 0 && play->answer.script.error_status)
 		snprintf(retry_after, sizeof(retry_after), "Retry-After: %d\r\n", play->answer.script.retry_after_s);
-	error_add(&json, status, message, param, code);
+	play->answer.dialect->refusal(&json, status, message, param, code);
 	deliver_whole(play, status, "application/json", retry_after, &json);
 	buf_fini(&json);
 }
@@ -167,7 +167,7 @@ static void say_last(struct play *play, enum answer_coming coming)
 	if (coming == COMING_ERROR) {
 		settle(play, &counters_of(play)->errors);
 		play->close_after = true;
-		answer_add_error(out);
+		answer_add_error(&play->answer, out);
 	} else {
 		answer_add_end(&play->answer, out);
 	}
@@ -248,9 +248,12 @@ void play_on_lost(struct play *play)
 	settle(play, &counters_of(play)->closed_by_client);
 }
 
-void play_refuse(struct conn *conn, int status, const char *message, const char *param, const char *code)
+void play_refuse(struct conn *conn, const struct dialect *dialect, int status, const char *message, const char *param, const char *code)
 {
-	send_error(add_play(conn), status, message, param, code);
+	struct play *play = add_play(conn);
+
+	play->answer.dialect = dialect;
+	send_error(play, status, message, param, code);
 }
 
 void play_start(struct conn *conn, const struct script *script, struct ask *ask)

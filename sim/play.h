@@ -9,6 +9,7 @@
 
 struct ask;
 struct conn;
+struct dialect;
 
 struct play {
 	struct conn *conn; /* borrowed */
@@ -31,7 +32,7 @@ struct play {
 void play_start(struct conn *conn, const struct script *script, struct ask *ask);
 
 /* Answers a completions request with an error that no script asked for. param and code may be NULL. */
-void play_refuse(struct conn *conn, int status, const char *message, const char *param, const char *code);
+void play_refuse(struct conn *conn, const struct dialect *dialect, int status, const char *message, const char *param, const char *code);
 
 void play_free(struct play *play);
 

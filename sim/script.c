@@ -52,6 +52,11 @@ static const struct directive directives[] = {
     WORD("nul", 1, nul),
     WORD("lenStop", 1, length_stop),
     WORD("html", 1, html),
+    WORD("tool", 1, tool),
+    WORD("refuse", 1, refusal),
+    NUMBER("steps", 0, 1000, n_steps),
+    WORD("form", 1, form),
+    WORD("replace", 1, replace),
 };
 
 enum { N_DIRECTIVES = sizeof(directives) / sizeof(directives[0]) };

@@ -33,14 +33,19 @@ struct script {
 	int garbage_after;  /* a frame that is no JSON */
 	int bad_utf8_after; /* the next token is no UTF-8 */
 	int line_after;     /* a line of SCRIPT_LINE_BYTES */
-	int no_end;   /* neither finish_reason nor [DONE] */
-	int no_done;  /* finish_reason, but no [DONE] */
-	int no_usage; /* not even when asked for */
+	int no_end;         /* neither finish_reason nor [DONE] */
+	int no_done;        /* finish_reason, but no [DONE] */
+	int no_usage;       /* not even when asked for */
 	int n_reasoning;
 	int null_choices; /* the usage chunk has "choices":null */
 	int nul;          /* one token contains \u0000 */
 	int length_stop;  /* finish_reason is "length" */
 	int html;         /* a web page instead of an answer */
+	int tool;         /* the answer ends with a call of a tool */
+	int refusal;      /* it ends because the model will not say more */
+	int n_steps;      /* of a workflow, before the text */
+	int form;         /* the workflow asks its user something */
+	int replace;      /* all of the text is replaced at the end */
 };
 
 /* Reads a model's name.

@@ -17,12 +17,18 @@ struct counters {
 	unsigned long long closed_by_client;
 	unsigned long long errors; /* error answers, frames of errors, cuts */
 	unsigned long long tokens;
+	unsigned long long stops; /* calls of Dify's that stop an answer */
 };
 
 struct last_request {
 	char *authorization; /* owned; NULL if absent, like the next one */
-	char *x_request_id;  /* owned */
-	struct buf body;     /* owned; empty if it was not JSON */
+	char *x_request_id;  /* owned, like all of these */
+	char *x_api_key;
+	char *version; /* Anthropic's */
+	char *path;
+	struct buf body; /* empty if it was not JSON */
+	char *stop_path; /* of the last call that stopped an answer, since that request */
+	struct buf stop_body;
 };
 
 struct sim {

@@ -2,7 +2,7 @@ check_PROGRAMS += \
 	tests/sim/test_answer \
 	tests/sim/test_script
 
-tests_sim_test_answer_SOURCES = tests/sim/test_answer.c sim/answer.c sim/buf.c sim/error.c sim/script.c sim/text.c
+tests_sim_test_answer_SOURCES = tests/sim/test_answer.c sim/answer.c sim/say_openai.c sim/buf.c sim/error.c sim/script.c sim/text.c
 tests_sim_test_answer_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_sim_test_answer_LDADD = $(CMOCKA_LIBS)
 
