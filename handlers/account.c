@@ -120,11 +120,6 @@ static enum flow_next count_start(struct request *r)
 	return FLOW_WAIT;
 }
 
-static enum flow_next refuse_current(struct request *r)
-{
-	return request_reject_because(r, ERR_INVALID_CREDENTIALS, "currentPassword", "currentPassword is wrong.");
-}
-
 static enum flow_next count_finish(struct request *r)
 {
 	enum login_verdict verdict;
@@ -134,7 +129,7 @@ static enum flow_next count_finish(struct request *r)
 	verdict = logins_failed(&r->query);
 	if (verdict != LOGIN_FINE)
 		return refuse_login(r, verdict);
-	return refuse_current(r);
+	return request_reject_because(r, ERR_INVALID_CREDENTIALS, "currentPassword", "currentPassword is wrong.");
 }
 
 static enum flow_next hash_start(struct request *r)
@@ -161,13 +156,19 @@ static enum flow_next store_start(struct request *r)
 	return FLOW_WAIT;
 }
 
+/* No row: it was changed, or too many guesses have failed, since the current one was compared. That is counted and answered like a
+ * wrong one, or of many guesses the right one would be known by its answer. */
 static enum flow_next store_finish(struct request *r)
 {
+	struct change *change = r->state;
+
 	if (r->query.op.err)
 		return request_reject(r, r->query.op.err);
-	if (query_n_rows(&r->query) == 0) /* it was changed, or too many guesses have failed, since the current one was compared */
-		return refuse_current(r);
-	return reply_user(r, false);
+	change->wrong = query_n_rows(&r->query) == 0;
+	if (!change->wrong)
+		return reply_user(r, false);
+	query_fini(&r->query);
+	return FLOW_NEXT;
 }
 
 const struct step change_password_steps[] = {
@@ -177,5 +178,6 @@ const struct step change_password_steps[] = {
 	{"count_failure", count_start, count_finish},
 	{"hash_password", hash_start, hash_finish},
 	{"store_password", store_start, store_finish},
+	{"count_failure", count_start, count_finish},
 	{NULL, NULL, NULL},
 };
