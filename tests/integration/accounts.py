@@ -234,11 +234,9 @@ def module_stack(request):
 
 @pytest.fixture(name="stack")
 def the_stack(module_stack, request):  # pylint: disable=redefined-outer-name
-    """The same for a test, which may leave a part of it stopped."""
+    """The same for a test, which starts again what it stops."""
     request.node.stacks = [module_stack]
-    yield module_stack
-    if module_stack.run("status", check=False).returncode != 0:
-        module_stack.start()
+    return module_stack
 
 
 @pytest.fixture(scope="module")

@@ -35,11 +35,24 @@ def other(admin):  # noqa: F811
     return new_person(admin, login=False)
 
 
+def rss_mib(pid):
+    """0 if it has died."""
+    with contextlib.suppress(OSError):
+        for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) // 1024
+    return 0
+
+
+@pytest.fixture(scope="module")
+def pids(module_stack):  # noqa: F811
+    return list(module_stack.responders().values())
+
+
 @pytest.fixture(autouse=True)
-def nobody_dies(stack):
-    before = stack.responders()
+def nobody_dies(pids):
     yield
-    assert stack.responders() == before, "a responder has died"
+    assert all(map(rss_mib, pids)), "a responder has died"
 
 
 # ---- fields ----
@@ -54,8 +67,8 @@ CONTROLS = ("a\nb", "a\tb", "\x1b[31mred", "a\x7fb", "a\u0085b", "abc\u202edef",
 FIELDS = {
     # (method, path): (whose, a whole body, {field: (values that are refused, values that are taken)})
     ("POST", "/api/auth/login"): (None, {"username": ..., "password": PASSWORD}, {
-        "username": ((..., None, "", "x" * 65, LONG, *WRONG_TYPES), CONTROLS + ("x" * 64, "é" * 64, "😀" * 64, "' OR 1=1 --", "%s%n", "../etc/passwd")),
-        "password": ((..., None, "", "x" * 1025, "é" * 1025, "é" * 1000, LONG, *WRONG_TYPES), CONTROLS + ("x", "x" * 1024, "é" * 512))}),
+        "username": ((..., None, "", "x" * 65, LONG, *WRONG_TYPES), ("a\nb", "ab ", "\u202e", "\ufeffab", "x" * 64, "😀" * 64, "' OR 1=1 --")),
+        "password": ((..., None, "", "x" * 1025, "é" * 1025, "é" * 1000, LONG, *WRONG_TYPES), ("a\nb", " ab ", "x", "x" * 1024, "é" * 512))}),
     ("POST", "/api/auth/register"): (None, {"username": ..., "password": PASSWORD}, {
         "username": ((..., None, "", "x" * 65, "é" * 65, LONG, *CONTROLS, *WRONG_TYPES), ()),
         "password": ((..., None, "", "short", "7 chars", "é" * 7, "x" * 1025, "é" * 513, LONG, *WRONG_TYPES), ()),
@@ -350,16 +363,9 @@ ATTEMPTS, AT_ONCE = 10_000, 16
 GUESSER = "127.0.9.9"
 
 
-def rss_mib(pid):
-    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) // 1024
-    return 0
-
-
-def test_ten_thousand_guesses_from_one_address_are_borne(stack, admin, person):  # noqa: F811
+def test_ten_thousand_guesses_from_one_address_are_borne(stack, admin, person, pids):  # noqa: F811
     left, lock, statuses, slow = ATTEMPTS, threading.Lock(), {}, []
-    before = {pid: rss_mib(pid) for pid in stack.responders().values()}
+    before = {pid: rss_mib(pid) for pid in pids}
 
     def guess(worker):
         nonlocal left
@@ -404,8 +410,8 @@ def test_ten_thousand_guesses_from_one_address_are_borne(stack, admin, person): 
     assert stack.sql_one(f"SELECT count(*) <= 50 FROM audit_log WHERE address = {literal(GUESSER)}") == "t"
     assert int(stack.sql_one("SELECT count(*) FROM login_failures")) <= 50 + 2 * AT_ONCE + 20
     # The sanitizer keeps what is freed for a while (its quarantine): that is most of the growth.
-    after = {pid: rss_mib(pid) for pid in stack.responders().values()}
-    assert set(after) == set(before) and all(after[pid] - before[pid] < 300 for pid in after), (before, after)
+    after = {pid: rss_mib(pid) for pid in pids}
+    assert all(after[pid] - before[pid] < 300 for pid in after), (before, after)
     answer = Person(stack, person.username, person.password).try_login(source=GUESSER)
     check_error(answer, 429, "RATE_LIMIT_EXCEEDED")
     wait_for(lambda: [ask(stack, slot, "GET", "/api/admin/system-info", token=admin.token).data["database"]["waiting"] for slot in (1, 2)] == [0, 0], 5, "quiet")
