@@ -525,7 +525,8 @@ def test_two_responders_that_race_for_the_first_admin_complain_of_nothing(stack,
     before = len(stack.logs("first_admin_made"))
     stack.nginx("stop")  # it would keep its connections for a while, and the pool would wait for them
     stack.pool("stop")
-    hold = "BEGIN; LOCK TABLE users IN SHARE ROW EXCLUSIVE MODE; SELECT pg_sleep(30) AS hold"
+    # His name, inserted and not committed: both wait for it, then one for the other.
+    hold = "BEGIN; INSERT INTO users (id, username) VALUES (gen_random_uuid(), 'Another'); SELECT pg_sleep(30) AS hold"
     lock = threading.Thread(target=stack.run, args=("pg", "psql", "-c", hold), kwargs={"check": False})
     lock.start()
 
