@@ -12,6 +12,7 @@
 #include "chat/tokens.h"
 #include "chat/turn_log.h"
 #include "chat/turns.h"
+#include "llm/farewell.h"
 
 enum {
 	TITLE_CHARS = 30,
@@ -131,6 +132,17 @@ static int64_t first_event_ms(const struct turn *turn)
 	return turn->first_event_us && !turn->unheard ? (int64_t)((turn->first_event_us - turn->began_us) / 1000) : -1;
 }
 
+/* How the provider calls the conversation, if the session has to be told; empty: it does not know it any more. */
+static const char *upstream_name(const struct turn *turn)
+{
+	const struct llm_stream *s = &turn->stream;
+	bool known = s->knows_conversation && strcmp(s->said.conversation, s->said.offered) == 0;
+
+	if (s->conversation_lost)
+		return "";
+	return s->said.conversation[0] && !known ? s->said.conversation : NULL;
+}
+
 static void store_ending(void *arg)
 {
 	struct turn *turn = arg;
@@ -147,6 +159,7 @@ static void store_ending(void *arg)
 		.total_tokens = turn->usage.total_tokens,
 		.first_event_ms = first_event_ms(turn),
 		.took_ms = (int64_t)((turn->over_us - turn->began_us) / 1000),
+		.upstream_name = upstream_name(turn),
 	};
 
 	turn->write.op.done = on_ending_stored;
@@ -174,10 +187,29 @@ static const char *broken_status(const struct turn *turn)
 	return turn->first_event_us ? "interrupted" : "failed";
 }
 
-/* Leaves the provider. */
+/* Some providers go on when the connection closes. */
+static void say_farewell(struct turn *turn)
+{
+	const struct agent *agent = turn->agent;
+
+	farewell_say(turn->turns->farewells, agent->provider,
+		     &(struct llm_stop){.endpoint = agent->endpoint,
+					.api_key = agent->api_key,
+					.request_id = turn->log.request_id,
+					.user = turn->user_id,
+					.task = turn->stream.said.task});
+}
+
+static void leave_provider(struct turn *turn)
+{
+	if (op_waiting(&turn->stream.op))
+		say_farewell(turn);
+	op_cancel(&turn->stream.op);
+}
+
 static void break_off(struct turn *turn, const char *status, int err, const char *reason)
 {
-	op_cancel(&turn->stream.op);
+	leave_provider(turn);
 	end(turn, status, err, reason);
 }
 
@@ -193,7 +225,7 @@ static void open_log(struct turn *turn)
 /* What its user ended is a whole answer to its readers, however short. */
 static void end_stopped(struct turn *turn)
 {
-	op_cancel(&turn->stream.op);
+	leave_provider(turn);
 	if (!turn->first_event_us) {
 		turn->unheard = true;
 		open_log(turn);
@@ -219,6 +251,8 @@ static void on_stream_over(struct op *op)
 	turn->retry_after_s = turn->stream.retry_after_s;
 	if (op->err == 0 && !turn->first_event_us)
 		open_log(turn); /* a whole answer without a single word */
+	if (op->err && strcmp(turn->stream.reason, "error_frame") != 0)
+		say_farewell(turn);
 	if (op->err == 0)
 		end(turn, "complete", 0, "complete");
 	else
@@ -249,6 +283,11 @@ static void call_provider(struct turn *turn)
 		.endpoint = agent->endpoint,
 		.api_key = agent->api_key,
 		.model = agent->model.p,
+		.user = turn->user_id,
+		.answer_id = uuid_str(&turn->answer_id),
+		.conversation = turn_write_upstream(&turn->write),
+		.new_conversation = uuid_str(&turn->session_id),
+		.variables = turn->ask.variables,
 		.system_prompt = agent->system_prompt,
 		.has_temperature = turn->ask.has_temperature || agent->has_temperature,
 		.temperature = turn->ask.has_temperature ? turn->ask.temperature : agent->temperature,
@@ -329,6 +368,7 @@ static void keep_request(struct turn *turn, const struct turn_request *request, 
 	turn->ask = *request;
 	turn->ask.messages = messages;
 	count_asked(turn, n_bytes);
+	turn->ask.variables = copy_ask(turn, request->variables);
 	turn->ask.user_id = copy_ask(turn, request->user_id);
 	turn->ask.agents = copy_ask(turn, request->agents);
 	turn->ask.question = copy_ask(turn, request->question);
@@ -366,7 +406,7 @@ static void store_beginning(struct turn *turn, bool wants_history)
 /* What the question takes until the provider answers: our copy, and the body of the call. */
 static size_t asked_bytes(const struct turn_request *request)
 {
-	size_t n = 0;
+	size_t n = request->variables.len;
 
 	for (size_t i = 0; i < request->n_messages; i++)
 		n += request->messages[i].content.len + request->messages[i].parts.len;

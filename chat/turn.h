@@ -18,15 +18,16 @@ struct turn_request {
 	struct str user_id;
 	struct str agents; /* JSON array of the only agents whose messages he may see; empty: all */
 	bool anonymous;
-	struct str chat_id; /* empty: a new session gets a name of its own */
+	struct str chat_id;                 /* empty: a new session gets a name of its own */
 	const struct llm_message *messages; /* the last one is the question */
 	size_t n_messages;
 	struct str question, question_client_id; /* its text, and the client's id for it or empty */
 	struct str answer_client_id;             /* the client's id for the answer, or empty */
 	bool has_temperature;
 	double temperature;
-	int64_t max_tokens; /* 0: the agent's */
-	bool plain;         /* the whole answer is waited for: REQUEST_TIMEOUT bounds all of it */
+	struct str variables; /* JSON object, or empty */
+	int64_t max_tokens;   /* 0: the agent's */
+	bool plain;           /* the whole answer is waited for: REQUEST_TIMEOUT bounds all of it */
 	const char *request_id;
 };
 
@@ -46,9 +47,9 @@ struct turn {
 	struct uuid session_id, question_id, answer_id;
 	struct log_ctx log;
 	bool plain, settled;
-	int err;              /* 0 or -ERR_*: how it ended, valid once settled */
-	int retry_after_s;    /* what the provider said, else -1 */
-	const char *status;   /* of the row, once it is known how it ended */
+	int err;            /* 0 or -ERR_*: how it ended, valid once settled */
+	int retry_after_s;  /* what the provider said, else -1 */
+	const char *status; /* of the row, once it is known how it ended */
 	char finish_reason[32];
 	bool has_usage, usage_estimated; /* estimated: the provider did not say, counted from the text */
 	struct llm_usage usage;
@@ -58,11 +59,11 @@ struct turn {
 	struct arena arena;
 	struct turn_request ask; /* in ask_arena, until the provider is called */
 	struct arena ask_arena;
-	size_t asked_bytes; /* in turns->asked_bytes, until the first event */
+	size_t asked_bytes;    /* in turns->asked_bytes, until the first event */
 	int64_t prompt_tokens; /* estimate */
 	struct turn_write write;
 	struct llm_stream stream;
-	struct buf text;       /* the answer's, while its ending is stored */
+	struct buf text; /* the answer's, while its ending is stored */
 	struct backoff backoff;
 	struct timer retry;
 	struct defer gone;

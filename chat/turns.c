@@ -9,6 +9,7 @@
 #include "base/process.h"
 #include "base/siblings.h"
 #include "chat/sweeper.h"
+#include "llm/farewell.h"
 
 void turns_init(struct turns *turns, struct loop *loop, struct http *http, struct pool *pool, const struct conf *conf,
 		struct process *process, const struct siblings *siblings)
@@ -17,6 +18,7 @@ void turns_init(struct turns *turns, struct loop *loop, struct http *http, struc
 	turns->budget.max_bytes = (size_t)conf->max_answer_bytes;
 	turns->budget.max_total_bytes = (size_t)conf->max_answers_bytes;
 	list_init(&turns->live);
+	turns->farewells = farewells_new(loop, http);
 	turns->writes = turn_writes_new(loop, pool, conf, process);
 	turns->sweeper = sweeper_new(loop, pool, process);
 }
@@ -36,6 +38,7 @@ void turns_fini(struct turns *turns)
 {
 	sweeper_free(turns->sweeper);
 	turn_writes_free(turns->writes);
+	farewells_free(turns->farewells);
 }
 
 struct turn *turns_find(const struct turns *turns, struct str answer_id)

@@ -3,24 +3,26 @@
 #include "chat/turn.h"
 
 struct conf;
+struct farewells;
 struct http;
 struct pool;
 struct process;
 struct siblings;
 
 struct turns {
-	struct loop *loop;           /* borrowed, as all of these */
+	struct loop *loop; /* borrowed, as all of these */
 	struct http *http;
 	struct pool *pool;
 	const struct conf *conf;
 	struct process *process;
 	const struct siblings *siblings;
-	struct turn_writes *writes; /* owned */
+	struct turn_writes *writes;  /* owned */
+	struct farewells *farewells; /* owned */
 	struct answer_budget budget;
 	struct list live;
 	size_t n_live;
-	size_t asked_bytes; /* of questions that have no answer yet: our copy and the provider's body */
-	size_t n_kept; /* endings that wait for the database */
+	size_t asked_bytes;      /* of questions that have no answer yet: our copy and the provider's body */
+	size_t n_kept;           /* endings that wait for the database */
 	struct sweeper *sweeper; /* owned */
 };
 

@@ -12,7 +12,7 @@
 #include "base/process.h"
 #include "db/text_array.h"
 
-enum { MAX_SENT = 4, MAX_BATCH_BYTES = 1048576, TICK_MS = 100, N_BEGIN_ARRAYS = 17, N_END_ARRAYS = 11 };
+enum { MAX_SENT = 4, MAX_BATCH_BYTES = 1048576, TICK_MS = 100, N_BEGIN_ARRAYS = 17, N_END_ARRAYS = 12 };
 
 /* In the order of the session's key, so that two batches never wait for each other's sessions. The history is read from the
  * snapshot before this statement, so it never holds a new question. created_at of a turn's rows is the same: their ids sort. */
@@ -38,7 +38,11 @@ static const struct statement begin_turns = {
 	"  owner_node, owner_slot, owner_generation)"
 	" SELECT i.answer_id, s.id, i.question_id, nullif(i.answer_client_id, ''), 'assistant', '', 'streaming', i.agent_id,"
 	"  i.provider, i.model, $18, $19::integer, $20::bigint FROM input i JOIN session s USING (user_id, name)"
-	") SELECT i.place, h.role, h.content FROM input i CROSS JOIN LATERAL ("
+	") SELECT place, role, content FROM ("
+	" SELECT i.place, 'upstream' AS role, u.name AS content, NULL::timestamptz AS created_at, NULL::uuid AS id"
+	" FROM input i CROSS JOIN LATERAL (SELECT s.upstream_names->>i.agent_id AS name FROM chat_sessions s"
+	"  WHERE s.user_id = i.user_id AND s.name = i.name AND s.upstream_names ? i.agent_id LIMIT 1) u"
+	" UNION ALL SELECT i.place, h.role, h.content, h.created_at, h.id FROM input i CROSS JOIN LATERAL ("
 	" SELECT role, content, created_at, id FROM ("
 	"  SELECT *, sum(octet_length(content)) OVER (ORDER BY created_at DESC, id DESC) AS bytes FROM ("
 	"   SELECT m.role, m.content, m.created_at, m.id FROM chat_sessions s JOIN chat_messages m ON m.session_id = s.id"
@@ -46,22 +50,33 @@ static const struct statement begin_turns = {
 	"   AND CASE WHEN i.agents = '' THEN true ELSE i.agents::jsonb ? m.agent_id END"
 	"   ORDER BY m.created_at DESC, m.id DESC LIMIT i.max_history) newest"
 	" ) counted WHERE bytes <= i.max_bytes"
-	") h WHERE i.max_history > 0 ORDER BY i.place, h.created_at, h.id",
+	") h WHERE i.max_history > 0) r ORDER BY place, created_at NULLS FIRST, id",
 	N_BEGIN_ARRAYS + 3,
 };
 
+/* What the provider calls the conversation belongs to the session and the agent. It changes with the first answer only; then the sessions
+ * are locked in the order that beginnings lock them in. Arrays, as a join might be planned to walk over all sessions. */
 static const struct statement end_turns = {
 	"end_turns",
-	"UPDATE chat_messages m SET content = e.content, status = e.status, finish_reason = nullif(e.finish_reason, ''),"
+	"WITH ended AS ("
+	" UPDATE chat_messages m SET content = e.content, status = e.status, finish_reason = nullif(e.finish_reason, ''),"
 	" error_code = e.error_code, prompt_tokens = e.prompt_tokens, completion_tokens = e.completion_tokens,"
 	" total_tokens = e.total_tokens, first_event_ms = e.first_event_ms, took_ms = e.took_ms, ended_at = now(),"
 	" usage_estimated = e.usage_estimated"
 	" FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[],"
-	"  $9::integer[], $10::integer[], $11::boolean[]) WITH ORDINALITY"
+	"  $9::integer[], $10::integer[], $11::boolean[], $12::text[]) WITH ORDINALITY"
 	"  AS e (id, content, status, finish_reason, error_code, prompt_tokens, completion_tokens, total_tokens,"
-	"  first_event_ms, took_ms, usage_estimated, place)"
+	"  first_event_ms, took_ms, usage_estimated, upstream_name, place)"
 	" WHERE m.id = e.id AND (m.status = 'streaming' OR (m.status = 'interrupted' AND m.error_code = 'SERVER_DIED'))"
-	" RETURNING e.place",
+	" RETURNING e.place, e.upstream_name, m.session_id, m.agent_id"
+	"), told AS MATERIALIZED ("
+	" SELECT s.id FROM chat_sessions s WHERE s.id = ANY (ARRAY(SELECT session_id FROM ended WHERE upstream_name IS NOT NULL))"
+	" ORDER BY s.user_id, s.name FOR NO KEY UPDATE"
+	"), kept AS ("
+	" UPDATE chat_sessions s SET upstream_names = CASE WHEN e.upstream_name = '' THEN s.upstream_names - e.agent_id"
+	"  ELSE s.upstream_names || jsonb_build_object(e.agent_id, e.upstream_name) END"
+	" FROM ended e WHERE s.id = ANY (ARRAY(SELECT id FROM told)) AND e.session_id = s.id AND e.upstream_name IS NOT NULL"
+	") SELECT place FROM ended",
 	N_END_ARRAYS,
 };
 
@@ -134,6 +149,10 @@ static void fill_end(struct buf *a, const struct turn_ending *e)
 	add_int_or_null(&a[8], e->first_event_ms >= 0, e->first_event_ms);
 	text_array_add_int(&a[9], e->took_ms);
 	text_array_add(&a[10], e->usage_estimated ? STR("t") : STR("f"));
+	if (e->upstream_name)
+		text_array_add(&a[11], str_from(e->upstream_name));
+	else
+		text_array_add_null(&a[11]);
 }
 
 static size_t n_text_bytes(enum kind kind, const struct turn_write *w)
@@ -228,7 +247,10 @@ static void share_out(struct turn_batch *b)
 			continue;
 		if (b->kind == END)
 			w->found = true;
-		else if (w->n_history++ == 0)
+		else if (str_eq(query_col(&b->q, row, 1), STR("upstream"))) {
+			w->has_upstream = true;
+			w->upstream_row = row;
+		} else if (w->n_history++ == 0)
 			w->first_row = row;
 	}
 }
@@ -311,6 +333,7 @@ static void start(struct turn_writes *writes, struct turn_write *w, enum kind ki
 	w->writes = writes;
 	w->batch = NULL;
 	w->found = w->was_sent = w->alone = false;
+	w->has_upstream = false;
 	w->n_history = 0;
 	w->sqlstate[0] = '\0';
 	w->give_up_us = clock_mono_us() + (uint64_t)writes->conf->db_connection_timeout_ms * 1000;
@@ -334,6 +357,11 @@ void turn_writes_end(struct turn_writes *writes, struct turn_write *w, const str
 struct history_row turn_write_history(const struct turn_write *w, size_t i)
 {
 	return (struct history_row){query_col(&w->batch->q, w->first_row + i, 1), query_col(&w->batch->q, w->first_row + i, 2)};
+}
+
+struct str turn_write_upstream(const struct turn_write *w)
+{
+	return w->has_upstream ? query_col(&w->batch->q, w->upstream_row, 2) : STR("");
 }
 
 struct turn_writes *turn_writes_new(struct loop *loop, struct pool *pool, const struct conf *conf, const struct process *owner)

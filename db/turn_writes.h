@@ -11,7 +11,7 @@ enum { TURN_WRITES_MAX = 64 };
 
 /* A question and the answer that is about to be worked on. */
 struct new_turn {
-	struct str session_id;   /* used if the session does not exist yet */
+	struct str session_id; /* used if the session does not exist yet */
 	struct str user_id;
 	bool anonymous;
 	struct str session_name; /* chatId */
@@ -27,13 +27,14 @@ struct new_turn {
 /* How an answer ended. */
 struct turn_ending {
 	struct str answer_id, content;
-	const char *status;        /* complete, stopped, cancelled, interrupted, failed */
-	struct str finish_reason;  /* may be empty */
-	const char *error_code;    /* NULL: none */
+	const char *status;       /* complete, stopped, cancelled, interrupted, failed */
+	struct str finish_reason; /* may be empty */
+	const char *error_code;   /* NULL: none */
 	bool has_usage, usage_estimated;
 	int64_t prompt_tokens, completion_tokens, total_tokens;
-	int64_t first_event_ms;    /* -1: none came */
+	int64_t first_event_ms; /* -1: none came */
 	int64_t took_ms;
+	const char *upstream_name; /* the provider's name for the conversation, for the session; empty: forget it; NULL: no news */
 };
 
 struct history_row {
@@ -44,17 +45,19 @@ struct history_row {
 struct turn_write {
 	struct op op; /* errors as for query_start */
 	/* Valid in done: */
-	bool was_sent;         /* an error does not prove that it has not happened */
-	bool found;            /* of an ending: there was such a row, not yet ended */
+	bool was_sent; /* an error does not prove that it has not happened */
+	bool found;    /* of an ending: there was such a row, not yet ended */
 	char sqlstate[QUERY_SQLSTATE_SIZE];
-	size_t n_history;      /* of a beginning: the session's earlier messages, see turn_write_history */
+	bool has_upstream; /* of a beginning: the provider has a name for the conversation, see turn_write_upstream */
+	size_t n_history;  /* of a beginning: the session's earlier messages, see turn_write_history */
 	/* its own: */
 	struct turn_writes *writes;
 	struct turn_batch *batch; /* while it is sent */
 	struct list node;
 	uint64_t give_up_us; /* while it waits to be sent */
+	size_t upstream_row;
 	size_t at, first_row; /* place in the batch; of its history in the rows */
-	bool alone; /* it was in a batch that failed */
+	bool alone;           /* it was in a batch that failed */
 	union {
 		struct new_turn begin;
 		struct turn_ending end;
@@ -70,6 +73,8 @@ void turn_writes_free(struct turn_writes *writes);
 void turn_writes_begin(struct turn_writes *writes, struct turn_write *w, const struct new_turn *turn);
 /* Row i of the history, oldest first; in done only. */
 struct history_row turn_write_history(const struct turn_write *w, size_t i);
+/* How this agent's provider called the conversation when it was last asked in this session; empty if it had no name; in done only. */
+struct str turn_write_upstream(const struct turn_write *w);
 /* Writes the ending unless the row has ended already: repeating it is safe. An answer that a sweeper took for abandoned, wrongly
  * as it turns out, gets its true ending. */
 void turn_writes_end(struct turn_writes *writes, struct turn_write *w, const struct turn_ending *ending);

@@ -107,12 +107,14 @@ static bool absent_or(enum json_kind kind, const struct json *j)
 }
 
 /* Fields that some agents have a use for; whatever they are for, they have a type. */
-static bool check_extras(const struct json *j, struct json_complaint *c)
+static bool read_extras(struct request *r, const struct json *j, struct chat_request *out, struct json_complaint *c)
 {
 	bool unused;
 
 	if (!absent_or(JSON_OBJECT, json_get(j, "variables")))
 		return json_complain(c, "variables", "variables must be an object.");
+	if (json_get(j, "variables"))
+		out->turn.variables = arena_copy(&r->arena, json_text(json_get(j, "variables")));
 	if (!absent_or(JSON_ARRAY, json_get(j, "attachments")))
 		return json_complain(c, "attachments", "attachments must be a list.");
 	return json_read_bool(j, "detail", &unused, c);
@@ -140,7 +142,8 @@ bool chat_request_read(struct request *r, struct chat_request *out, struct json_
 	if (options && json_kind(options) != JSON_OBJECT)
 		return json_complain(c, "options", "options must be an object.");
 	if (!json_read_str(r->body, "agentId", true, 1, 64, &out->agent_id, c) || !read_messages(r, out, c) ||
-	    !read_options(options, out, c) || !read_options(r->body, out, c) || !check_extras(options, c) || !check_extras(r->body, c))
+	    !read_options(options, out, c) || !read_options(r->body, out, c) || !read_extras(r, options, out, c) ||
+	    !read_extras(r, r->body, out, c))
 		return false;
 	if (!valid_name(out->turn.chat_id))
 		return json_complain(c, "chatId", "chatId may have letters, digits, '.', '_', ':' and '-' only, at most %d of them.",

@@ -23,6 +23,15 @@ void emit_found(struct llm_sink sink, enum llm_event_type type, const struct jso
 	drop_if_large(&scratch);
 }
 
+void emit_replace(struct llm_sink sink, const struct json_found *f)
+{
+	static struct buf scratch;
+
+	if (f->kind == JSON_STRING)
+		sink.emit(sink.arg, &(struct llm_event){.type = LLM_REPLACE, .text = json_found_str(f, &scratch)});
+	drop_if_large(&scratch);
+}
+
 void emit_json(struct llm_sink sink, enum llm_event_type type, const struct json_found *f, enum json_kind kind)
 {
 	struct json *j;

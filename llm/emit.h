@@ -7,6 +7,8 @@
 void emit_text(struct llm_sink sink, enum llm_event_type type, struct str text);
 /* The same for what a string means; anything else is passed over. */
 void emit_found(struct llm_sink sink, enum llm_event_type type, const struct json_found *f);
+/* Emits that a string replaces all text so far, even if it is empty. */
+void emit_replace(struct llm_sink sink, const struct json_found *f);
 /* Emits a value of this kind, an array or an object that is not empty, as JSON on one line, as events need it. For what is rare: it
  * goes through json-c. */
 void emit_json(struct llm_sink sink, enum llm_event_type type, const struct json_found *f, enum json_kind kind);

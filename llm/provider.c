@@ -1,7 +1,8 @@
 /* The list of providers. */
 #include "llm/provider.h"
 
-static const struct provider *const providers[] = {&provider_openai, &provider_custom, &provider_anthropic};
+static const struct provider *const providers[] = {&provider_openai, &provider_custom, &provider_anthropic, &provider_dify,
+						   &provider_fastgpt};
 
 const struct provider *provider_named(struct str name)
 {

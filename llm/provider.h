@@ -80,9 +80,10 @@ struct llm_said {
 	char offered[LLM_ID_SIZE]; /* the conversation's name that was sent */
 	char step[LLM_ID_SIZE];    /* of an agent: its thought that was told last */
 	struct llm_usage usage;
-	unsigned n_tools; /* calls of tools so far */
-	bool in_tool;     /* what comes belongs to the last of them */
-	bool spoke;       /* text came since the last step, or at all */
+	unsigned n_tools;               /* calls of tools so far */
+	bool in_tool;                   /* what comes belongs to the last of them, or that was told */
+	bool spoke, agent;              /* text came since the last step; at all, in an agent's pieces */
+	bool told_thought, told_result; /* of the step */
 };
 
 enum provider_result {
@@ -116,3 +117,5 @@ extern const struct provider provider_openai;
 /* Any server that speaks like OpenAI's: vLLM, Ollama, llama.cpp… */
 extern const struct provider provider_custom;
 extern const struct provider provider_anthropic;
+extern const struct provider provider_dify;
+extern const struct provider provider_fastgpt;

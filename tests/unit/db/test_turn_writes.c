@@ -23,6 +23,7 @@ struct writing {
 	bool found;
 	size_t n_history;
 	struct buf history;
+	char upstream[64];
 	char name[32], content[32]; /* borrowed by w until it is done */
 };
 
@@ -34,6 +35,7 @@ static void on_done(struct op *op)
 	t->err = op->err;
 	t->found = t->w.found;
 	t->n_history = t->w.n_history;
+	snprintf(t->upstream, sizeof(t->upstream), "%.*s", STR_ARG(turn_write_upstream(&t->w)));
 	for (size_t i = 0; i < t->n_history; i++) {
 		struct history_row row = turn_write_history(&t->w, i);
 
@@ -60,16 +62,22 @@ static void begin(struct turn_writes *writes, struct writing *t, const char *use
 	turn_writes_begin(writes, &t->w, &row);
 }
 
-static void end(struct turn_writes *writes, struct writing *t, const char *content)
+static void end_as(struct turn_writes *writes, struct writing *t, const char *content, const char *upstream_name)
 {
 	struct turn_ending ending = {.answer_id = uuid_str(&t->answer), .status = "complete",
-				     .finish_reason = STR("stop"), .first_event_ms = -1, .took_ms = 5};
+				     .finish_reason = STR("stop"), .first_event_ms = -1, .took_ms = 5,
+				     .upstream_name = upstream_name};
 
 	t->done = false;
 	snprintf(t->content, sizeof(t->content), "%s", content);
 	ending.content = str_from(t->content);
 	t->w.op.done = on_done;
 	turn_writes_end(writes, &t->w, &ending);
+}
+
+static void end(struct turn_writes *writes, struct writing *t, const char *content)
+{
+	end_as(writes, t, content, NULL);
 }
 
 static void wait_all(struct world *w, struct writing *list, int n)
@@ -235,6 +243,51 @@ static void may_be_cancelled_before_and_while_it_is_sent(void **state)
 	turn_writes_free(writes);
 }
 
+/* One turn, from beginning to end; leaves what the beginning said of the conversation's name in t->upstream. */
+static void whole_turn(struct world *w, struct turn_writes *writes, struct writing *t, const char *name, int64_t history, const char *upstream)
+{
+	char known[sizeof(t->upstream)];
+
+	begin(writes, t, USER_1, name, "q", history);
+	wait_done(w, &t->done);
+	assert_int_equal(t->err, 0);
+	memcpy(known, t->upstream, sizeof(known));
+	end_as(writes, t, "a", upstream);
+	wait_done(w, &t->done);
+	assert_true(t->err == 0 && t->found);
+	memcpy(t->upstream, known, sizeof(known));
+}
+
+static void a_session_keeps_how_the_provider_calls_it(void **state)
+{
+	struct world *w = *state;
+	struct turn_writes *writes;
+	struct writing t = {.done = false};
+	static const struct {
+		const char *name, *known, *told;
+	} turns[] = {
+		{"kept", "", NULL},  {"kept", "", "conv\"1"},	{"kept", "conv\"1", NULL}, {"other", "", "conv2"},
+		{"kept", "conv\"1", "conv3"}, {"kept", "conv3", ""}, {"kept", "", NULL},
+	};
+
+	world_pool(w, 4, 2);
+	writes = turn_writes_new(w->loop, w->pool, &w->conf, &owner);
+	wait_until(w, is_reachable);
+	for (size_t i = 0; i < N_ELEMENTS(turns); i++) {
+		whole_turn(w, writes, &t, turns[i].name, i % 2 ? 100 : 0, turns[i].told);
+		assert_string_equal(t.upstream, turns[i].known);
+	}
+	begin(writes, &t, USER_1, "other", "q", 100);
+	wait_done(w, &t.done);
+	assert_string_equal(t.upstream, "conv2");
+	assert_true(str_eq_cstr(buf_str(&t.history), "user:q;assistant:a;"));
+	begin(writes, &t, USER_2, "other", "q", 100);
+	wait_done(w, &t.done);
+	assert_string_equal(t.upstream, ""); /* another owner's session of that name */
+	buf_fini(&t.history);
+	turn_writes_free(writes);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -243,6 +296,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(turns_of_one_session_at_once_are_all_written, make_world, end_world),
 		cmocka_unit_test_setup_teardown(one_that_is_refused_costs_the_others_nothing, make_world, end_world),
 		cmocka_unit_test_setup_teardown(each_gets_the_history_of_its_own_session, make_world, end_world),
+		cmocka_unit_test_setup_teardown(a_session_keeps_how_the_provider_calls_it, make_world, end_world),
 		cmocka_unit_test_setup_teardown(may_be_cancelled_before_and_while_it_is_sent, make_world, end_world),
 	};
 
