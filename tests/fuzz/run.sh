@@ -7,7 +7,7 @@ build=$(cd "${1:-.}" && pwd)
 seconds=${FUZZ_SECONDS:-60}
 passed=0
 failed=0
-for name in record request sse json json_scan conf jwt; do
+for name in record request sse json json_scan conf jwt anthropic dify fastgpt; do
 	work=$build/fuzz-$name
 	mkdir -p "$work/corpus"
 	if (cd "$work" && "$build/tests/fuzz/fuzz_$name" -max_total_time="$seconds" -max_len=8192 -timeout=5 -rss_limit_mb=2048 \
