@@ -15,6 +15,7 @@
 	X(ROUTE_NOT_FOUND,     404, "ROUTE_NOT_FOUND",          "There is nothing at this address.")                    \
 	X(AGENT_NOT_FOUND,     404, "AGENT_NOT_FOUND",          "There is no active agent with this id.")               \
 	X(SESSION_NOT_FOUND,   404, "SESSION_NOT_FOUND",        "There is no such session.")                            \
+	X(MESSAGE_NOT_FOUND,   404, "MESSAGE_NOT_FOUND",        "There is no such message in this session.")            \
 	X(USER_NOT_FOUND,      404, "USER_NOT_FOUND",           "There is no such user.")                               \
 	X(TURN_NOT_FOUND,      404, "TURN_NOT_FOUND",           "No live turn writes this answer.")                     \
 	X(KEY_NOT_FOUND,       404, "KEY_NOT_FOUND",            "There is no such key.")                                \

@@ -23,5 +23,6 @@ libbase_a_SOURCES = \
 	base/secret.c base/secret.h \
 	base/siblings.c base/siblings.h \
 	base/str.c base/str.h \
+	base/tokens.c base/tokens.h \
 	base/uuid.c base/uuid.h \
 	base/worker.c base/worker.h

@@ -6,7 +6,6 @@ libchat_a_SOURCES = \
 	chat/answer.c chat/answer.h \
 	chat/jobs.c chat/jobs.h \
 	chat/sweeper.c chat/sweeper.h \
-	chat/tokens.c chat/tokens.h \
 	chat/turn.c chat/turn.h \
 	chat/turn_log.c chat/turn_log.h \
 	chat/turns.c chat/turns.h

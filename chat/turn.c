@@ -9,7 +9,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "chat/tokens.h"
+#include "base/tokens.h"
 #include "chat/turn_log.h"
 #include "chat/turns.h"
 #include "llm/farewell.h"
@@ -17,7 +17,6 @@
 enum {
 	TITLE_CHARS = 30,
 	MAX_HISTORY = 100,
-	BYTES_PER_TOKEN = 3, /* of the context budget: a Chinese character is three bytes and about one token */
 	UNKNOWN_MS = 10000,
 	GIVE_UP_US = 600000000,
 	MAX_KEPT = 10000,
@@ -374,6 +373,7 @@ static void keep_request(struct turn *turn, const struct turn_request *request, 
 	turn->ask.question = copy_ask(turn, request->question);
 	turn->ask.question_client_id = copy_ask(turn, request->question_client_id);
 	turn->ask.answer_client_id = copy_ask(turn, request->answer_client_id);
+	turn->ask.retry_question_id = copy_ask(turn, request->retry_question_id);
 }
 
 static void store_beginning(struct turn *turn, bool wants_history)
@@ -396,11 +396,14 @@ static void store_beginning(struct turn *turn, bool wants_history)
 		.answer_client_id = ask->answer_client_id,
 		.agents = ask->agents,
 		.max_history = wants_history ? MAX_HISTORY : 0,
-		.max_history_bytes = turn->agent->context_tokens * BYTES_PER_TOKEN,
+		.max_history_tokens = turn->agent->context_tokens,
 	};
 
 	turn->write.op.done = on_begun;
-	turn_writes_begin(turn->turns->writes, &turn->write, &row);
+	if (ask->retry_question_id.len)
+		turn_writes_retry(turn->turns->writes, &turn->write, &row);
+	else
+		turn_writes_begin(turn->turns->writes, &turn->write, &row);
 }
 
 /* What the question takes until the provider answers: our copy, and the body of the call. */
@@ -428,8 +431,8 @@ struct turn *turn_start(struct turns *turns, const struct turn_request *request)
 	turn->began_us = clock_mono_us();
 	turn->created_real_us = clock_real_us();
 	turn->backoff = (struct backoff){.base_ms = 200, .max_ms = 5000};
-	turn->session_id = uuid_new();
-	turn->question_id = uuid_new();
+	turn->session_id = request->retry_session_id.len ? uuid_from(request->retry_session_id) : uuid_new();
+	turn->question_id = request->retry_question_id.len ? uuid_from(request->retry_question_id) : uuid_new();
 	turn->answer_id = uuid_new(); /* sorts after the question */
 	turn->chat_id = arena_copy(&turn->arena, request->chat_id.len ? request->chat_id : uuid_str(&turn->session_id));
 	turn->log = (struct log_ctx){.request_id = arena_cstr(&turn->arena, str_from(request->request_id)), .step = "turn"};

@@ -23,6 +23,7 @@ struct turn_request {
 	size_t n_messages;
 	struct str question, question_client_id; /* its text, and the client's id for it or empty */
 	struct str answer_client_id;             /* the client's id for the answer, or empty */
+	struct str retry_session_id, retry_question_id; /* another answer to this question, which is messages' only one; else empty */
 	bool has_temperature;
 	double temperature;
 	struct str variables; /* JSON object, or empty */

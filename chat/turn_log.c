@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/json.h"
-#include "chat/tokens.h"
+#include "base/tokens.h"
 #include "chat/turn.h"
 
 static void append(struct turn *turn, enum event_type type, struct buf *data)

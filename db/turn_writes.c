@@ -10,24 +10,42 @@
 #include "base/loop.h"
 #include "base/mem.h"
 #include "base/process.h"
+#include "db/sql.h"
 #include "db/text_array.h"
 
 enum { MAX_SENT = 4, MAX_BATCH_BYTES = 1048576, TICK_MS = 100, N_BEGIN_ARRAYS = 17, N_END_ARRAYS = 12 };
 
+/* What the model is told of a session, the newest of it that its budget holds. Of the answers to one question only one goes along: the newest
+ * that came to its end, or, if none did, the newest of which there is something. Nothing far beyond the budget is unpacked to be counted.
+ * which: a condition on m, its order and limit; tokens: the budget. */
+#define HISTORY(which, tokens)                                                                                         \
+	" SELECT role, content, created_at, id FROM ("                                                                     \
+	"  SELECT *, sum(" SQL_TOKENS("content") ") OVER (ORDER BY created_at DESC, id DESC) AS tokens FROM ("               \
+	"   SELECT *, sum(octet_length(content)) OVER (ORDER BY created_at DESC, id DESC) AS bytes FROM ("                  \
+	"    SELECT *, row_number() OVER (PARTITION BY role, coalesce(parent_id, id) ORDER BY status = 'interrupted', created_at DESC, id DESC) AS choice FROM (" \
+	"     SELECT m.role, m.content, m.created_at, m.id, m.parent_id, m.status FROM " which                              \
+	"    ) newest"                                                                                                     \
+	"   ) chosen WHERE choice = 1"                                                                                      \
+	"  ) near WHERE bytes <= " tokens " * 4" /* tokens_max_bytes */                                                                            \
+	" ) counted WHERE tokens <= " tokens
+#define IS_HISTORY "m.status IN ('complete', 'stopped', 'interrupted') AND m.content <> ''"
+
 /* In the order of the session's key, so that two batches never wait for each other's sessions. The history is read from the
- * snapshot before this statement, so it never holds a new question. created_at of a turn's rows is the same: their ids sort. */
+ * snapshot before this statement, so it never holds a new question. created_at of a turn's rows is the same: their ids sort.
+ * A session that was made without a title gets that of its first question. */
 static const struct statement begin_turns = {
 	"begin_turns",
 	"WITH input AS MATERIALIZED ("
 	" SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::boolean[], $4::text[], $5::text[], $6::text[], $7::uuid[], $8::text[],"
 	"  $9::text[], $10::text[], $11::uuid[], $12::text[], $13::text[], $14::text[], $15::text[], $16::bigint[], $17::bigint[]) WITH ORDINALITY"
 	"  AS t (session_id, user_id, anonymous, name, agent_id, title, question_id, question_client_id,"
-	"  question, parts, answer_id, answer_client_id, provider, model, agents, max_history, max_bytes, place)"
+	"  question, parts, answer_id, answer_client_id, provider, model, agents, max_history, max_tokens, place)"
 	"), session AS ("
 	" INSERT INTO chat_sessions (id, user_id, anonymous, name, agent_id, title, message_count)"
 	" SELECT session_id, user_id, anonymous, name, agent_id, title, 2 FROM input ORDER BY user_id, name"
 	" ON CONFLICT (user_id, name) DO UPDATE"
-	" SET updated_at = now(), message_count = chat_sessions.message_count + 2"
+	" SET updated_at = now(), message_count = chat_sessions.message_count + 2,"
+	"  title = CASE WHEN chat_sessions.title = '' THEN excluded.title ELSE chat_sessions.title END"
 	" RETURNING id, user_id, name"
 	"), question AS ("
 	" INSERT INTO chat_messages (id, session_id, client_id, role, content, parts, status, agent_id, ended_at)"
@@ -43,15 +61,38 @@ static const struct statement begin_turns = {
 	" FROM input i CROSS JOIN LATERAL (SELECT s.upstream_names->>i.agent_id AS name FROM chat_sessions s"
 	"  WHERE s.user_id = i.user_id AND s.name = i.name AND s.upstream_names ? i.agent_id LIMIT 1) u"
 	" UNION ALL SELECT i.place, h.role, h.content, h.created_at, h.id FROM input i CROSS JOIN LATERAL ("
-	" SELECT role, content, created_at, id FROM ("
-	"  SELECT *, sum(octet_length(content)) OVER (ORDER BY created_at DESC, id DESC) AS bytes FROM ("
-	"   SELECT m.role, m.content, m.created_at, m.id FROM chat_sessions s JOIN chat_messages m ON m.session_id = s.id"
-	"   WHERE s.user_id = i.user_id AND s.name = i.name AND m.status IN ('complete', 'stopped', 'interrupted') AND m.content <> ''"
-	"   AND CASE WHEN i.agents = '' THEN true ELSE i.agents::jsonb ? m.agent_id END"
-	"   ORDER BY m.created_at DESC, m.id DESC LIMIT i.max_history) newest"
-	" ) counted WHERE bytes <= i.max_bytes"
+	HISTORY("chat_sessions s JOIN chat_messages m ON m.session_id = s.id"
+		" WHERE s.user_id = i.user_id AND s.name = i.name AND " IS_HISTORY
+		" AND CASE WHEN i.agents = '' THEN true ELSE i.agents::jsonb ? m.agent_id END"
+		" ORDER BY m.created_at DESC, m.id DESC LIMIT i.max_history", "i.max_tokens")
 	") h WHERE i.max_history > 0) r ORDER BY place, created_at NULLS FIRST, id",
 	N_BEGIN_ARRAYS + 3,
+};
+
+/* Another answer to a question that is there; by the way what was said before it. It has the question's created_at, and so stands beside the
+ * first answer. A row without a role: there was nothing before. No row: the session or the question is gone. */
+static const struct statement retry_turn = {
+	"retry_turn",
+	"WITH session AS ("
+	" UPDATE chat_sessions s SET updated_at = now(), message_count = message_count + 1 WHERE s.id = $1::uuid AND s.user_id = $2::uuid"
+	"  AND s.status <> 'deleted' AND EXISTS (SELECT FROM chat_messages m WHERE m.id = $3::uuid AND m.session_id = s.id AND m.role = 'user')"
+	" RETURNING s.id"
+	"), question AS MATERIALIZED ("
+	" SELECT m.id, m.session_id, m.created_at FROM chat_messages m JOIN session s ON s.id = m.session_id WHERE m.id = $3::uuid"
+	"), answer AS ("
+	" INSERT INTO chat_messages (id, session_id, parent_id, client_id, role, content, status, agent_id, provider, model, created_at, retried_at,"
+	"  owner_node, owner_slot, owner_generation)"
+	" SELECT $4::uuid, session_id, id, nullif($5, ''), 'assistant', '', 'streaming', $6, $7, $8, created_at, now(),"
+	"  $12, $13::integer, $14::bigint FROM question"
+	") SELECT 1, role, content FROM ("
+	" SELECT 'upstream' AS role, s.upstream_names->>$6 AS content, NULL::timestamptz AS created_at, NULL::uuid AS id"
+	" FROM question q JOIN chat_sessions s ON s.id = q.session_id WHERE s.upstream_names ? $6"
+	" UNION ALL SELECT h.role, h.content, h.created_at, h.id FROM question q LEFT JOIN LATERAL ("
+	HISTORY("chat_messages m WHERE m.session_id = q.session_id AND (m.created_at, m.id) < (q.created_at, q.id) AND " IS_HISTORY
+		" AND CASE WHEN $9 = '' THEN true ELSE $9::jsonb ? m.agent_id END"
+		" ORDER BY m.created_at DESC, m.id DESC LIMIT $10::bigint", "$11::bigint")
+	") h ON true) r ORDER BY created_at NULLS FIRST, id",
+	14,
 };
 
 /* What the provider calls the conversation belongs to the session and the agent. It changes with the first answer only; then the sessions
@@ -80,7 +121,7 @@ static const struct statement end_turns = {
 	N_END_ARRAYS,
 };
 
-enum kind { BEGIN, END, N_KINDS };
+enum kind { BEGIN, RETRY, END, N_KINDS };
 
 struct turn_writes {
 	struct loop *loop;
@@ -122,7 +163,23 @@ static void fill_begin(struct buf *a, const struct new_turn *t)
 	for (size_t i = 0; i < N_ELEMENTS(texts); i++)
 		text_array_add(&a[i], texts[i]);
 	text_array_add_int(&a[N_ELEMENTS(texts)], t->max_history);
-	text_array_add_int(&a[N_ELEMENTS(texts) + 1], t->max_history_bytes);
+	text_array_add_int(&a[N_ELEMENTS(texts) + 1], t->max_history_tokens);
+}
+
+/* These are few, and go one by one. */
+static void fill_retry(struct query *q, const struct new_turn *t)
+{
+	query_text(q, t->session_id);
+	query_text(q, t->user_id);
+	query_text(q, t->question_id);
+	query_text(q, t->answer_id);
+	query_text(q, t->answer_client_id);
+	query_text(q, t->agent_id);
+	query_text(q, t->provider);
+	query_text(q, t->model);
+	query_text(q, t->agents);
+	query_int(q, t->max_history);
+	query_int(q, t->max_history_tokens);
 }
 
 static void add_int_or_null(struct buf *a, bool present, int64_t n)
@@ -157,7 +214,7 @@ static void fill_end(struct buf *a, const struct turn_ending *e)
 
 static size_t n_text_bytes(enum kind kind, const struct turn_write *w)
 {
-	return kind == BEGIN ? w->begin.question.len + w->begin.question_parts.len : w->end.content.len;
+	return kind == END ? w->end.content.len : w->begin.question.len + w->begin.question_parts.len;
 }
 
 /* Long texts go alone: 64 answers of 8 MiB in one statement would be gigabytes. One statement cannot touch a session twice. */
@@ -165,6 +222,8 @@ static bool fits(struct turn_batch *b, const struct turn_write *w)
 {
 	if (b->n == 0)
 		return true;
+	if (b->kind == RETRY)
+		return false;
 	if (b->n_bytes + n_text_bytes(b->kind, w) > MAX_BATCH_BYTES)
 		return false;
 	if (b->n == TURN_WRITES_MAX || w->alone || CONTAINER_OF(b->items.next, struct turn_write, node)->alone)
@@ -182,12 +241,15 @@ static void on_batch_done(struct op *op);
 
 static void send_batch(struct turn_writes *writes, enum kind kind)
 {
+	static const struct statement *const statements[] = {[BEGIN] = &begin_turns, [RETRY] = &retry_turn, [END] = &end_turns};
+	static const size_t n_arrays[] = {[BEGIN] = N_BEGIN_ARRAYS, [RETRY] = 0, [END] = N_END_ARRAYS};
 	struct turn_batch *b = mem_alloc(sizeof(*b));
-	size_t n_arrays = kind == BEGIN ? N_BEGIN_ARRAYS : N_END_ARRAYS;
 
 	b->writes = writes;
 	b->kind = kind;
 	list_init(&b->items);
+	query_init(&b->q);
+	b->q.op.done = on_batch_done;
 	list_push(&writes->batches, &b->node);
 	for (struct list *l = writes->waiting[kind].next, *next; l != &writes->waiting[kind]; l = next) {
 		struct turn_write *w = CONTAINER_OF(l, struct turn_write, node);
@@ -202,22 +264,22 @@ static void send_batch(struct turn_writes *writes, enum kind kind)
 		b->n_bytes += n_text_bytes(kind, w);
 		if (kind == BEGIN)
 			fill_begin(b->arrays, &w->begin);
+		else if (kind == RETRY)
+			fill_retry(&b->q, &w->begin);
 		else
 			fill_end(b->arrays, &w->end);
 	}
-	query_init(&b->q);
-	b->q.op.done = on_batch_done;
-	for (size_t i = 0; i < n_arrays; i++) {
+	for (size_t i = 0; i < n_arrays[kind]; i++) {
 		text_array_close(&b->arrays[i]);
 		query_text(&b->q, buf_str(&b->arrays[i]));
 	}
-	if (kind == BEGIN) {
+	if (kind != END) {
 		query_text(&b->q, str_from(writes->owner->node));
 		query_int(&b->q, writes->owner->slot);
 		query_int(&b->q, writes->owner->generation);
 	}
 	writes->n_sent[kind]++;
-	query_start(writes->pool, &b->q, kind == BEGIN ? &begin_turns : &end_turns);
+	query_start(writes->pool, &b->q, statements[kind]);
 }
 
 static void free_batch(struct turn_batch *b)
@@ -245,13 +307,15 @@ static void share_out(struct turn_batch *b)
 
 		if (!w)
 			continue;
-		if (b->kind == END)
-			w->found = true;
-		else if (str_eq(query_col(&b->q, row, 1), STR("upstream"))) {
+		w->found = true;
+		if (b->kind == END || query_is_null(&b->q, row, 1))
+			continue;
+		if (str_eq(query_col(&b->q, row, 1), STR("upstream"))) {
 			w->has_upstream = true;
 			w->upstream_row = row;
-		} else if (w->n_history++ == 0)
+		} else if (w->n_history++ == 0) {
 			w->first_row = row;
+		}
 	}
 }
 
@@ -283,7 +347,7 @@ static void on_batch_done(struct op *op)
 		}
 		snprintf(w->sqlstate, sizeof(w->sqlstate), "%s", query_sqlstate(&b->q));
 		w->was_sent = query_was_sent(&b->q);
-		finish(w, err);
+		finish(w, err == 0 && b->kind == RETRY && !w->found ? -ERR_MESSAGE_NOT_FOUND : err);
 	}
 	loop_defer(writes->loop, &writes->send, send_waiting);
 	free_batch(b);
@@ -346,6 +410,12 @@ void turn_writes_begin(struct turn_writes *writes, struct turn_write *w, const s
 {
 	w->begin = *turn;
 	start(writes, w, BEGIN);
+}
+
+void turn_writes_retry(struct turn_writes *writes, struct turn_write *w, const struct new_turn *turn)
+{
+	w->begin = *turn;
+	start(writes, w, RETRY);
 }
 
 void turn_writes_end(struct turn_writes *writes, struct turn_write *w, const struct turn_ending *ending)

@@ -21,7 +21,7 @@ struct new_turn {
 	struct str answer_id, answer_client_id;                               /* the last may be empty */
 	struct str agents;         /* JSON array: only what was said to these is history; empty: all is */
 	int64_t max_history;       /* earlier messages wanted, 0: none */
-	int64_t max_history_bytes; /* of their content together */
+	int64_t max_history_tokens; /* of their content together, as base/tokens.h counts */
 };
 
 /* How an answer ended. */
@@ -71,6 +71,9 @@ void turn_writes_free(struct turn_writes *writes);
 
 /* Makes the session if there is none of that name and inserts both rows (the answer `streaming`). */
 void turn_writes_begin(struct turn_writes *writes, struct turn_write *w, const struct new_turn *turn);
+/* Inserts another answer (`streaming`) to question_id of session_id; nothing is made but that. -ERR_MESSAGE_NOT_FOUND: it is not there. The
+ * history is what was said before the question. Of turn, what is about the question and the session's making is not used. */
+void turn_writes_retry(struct turn_writes *writes, struct turn_write *w, const struct new_turn *turn);
 /* Row i of the history, oldest first; in done only. */
 struct history_row turn_write_history(const struct turn_write *w, size_t i);
 /* How this agent's provider called the conversation when it was last asked in this session; empty if it had no name; in done only. */

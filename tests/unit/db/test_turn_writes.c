@@ -7,7 +7,9 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/process.h"
+#include "base/tokens.h"
 #include "base/uuid.h"
+#include "db/sql.h"
 #include "db/text_array.h"
 #include "db/turn_writes.h"
 
@@ -48,7 +50,7 @@ static void begin(struct turn_writes *writes, struct writing *t, const char *use
 	struct new_turn row = {
 		.user_id = str_from(user), .anonymous = true, .title = STR("t\"\\{},'"), .agent_id = STR("a"),
 		.provider = STR("custom"), .model = STR("m"), .question = str_from(question), .question_client_id = STR(""),
-		.question_parts = STR(""), .answer_client_id = STR(""), .max_history = history, .max_history_bytes = 1000,
+		.question_parts = STR(""), .agents = STR(""), .answer_client_id = STR(""), .max_history = history, .max_history_tokens = 1000,
 	};
 
 	buf_fini(&t->history);
@@ -142,7 +144,7 @@ static void many_turns_share_a_few_statements_and_each_gets_its_own(void **state
 	for (int i = 0; i < N; i++)
 		assert_true(t[i].err == 0 && t[i].found);
 	assert_int_equal(number(w, "SELECT count(*) FROM chat_messages m JOIN chat_sessions s ON s.id = m.session_id"
-				   " WHERE s.name LIKE 'many-%' AND role = 'assistant' AND status = 'complete'"
+				   " WHERE s.name LIKE 'many-%' AND m.role = 'assistant' AND m.status = 'complete'"
 				   " AND content = 'answer ' || substr(s.name, 6)"), N);
 	assert_int_equal(number(w, "SELECT count(*) FROM chat_messages WHERE content = 'q\"\\{},'' NULL' AND status = 'complete'"), N);
 	/* an ending that is repeated finds nothing to end */
@@ -222,6 +224,148 @@ static void each_gets_the_history_of_its_own_session(void **state)
 	turn_writes_free(writes);
 }
 
+static void retry(struct turn_writes *writes, struct writing *t, const struct writing *of, const char *user)
+{
+	struct new_turn row = {
+		.user_id = str_from(user), .agent_id = STR("a"), .provider = STR("custom"), .model = STR("m"),
+		.answer_client_id = STR("again"), .agents = STR(""), .max_history = 10, .max_history_tokens = 1000,
+	};
+
+	buf_fini(&t->history);
+	*t = (struct writing){.session = of->session, .question = of->question, .answer = uuid_new()};
+	row.session_id = uuid_str(&t->session);
+	row.question_id = uuid_str(&t->question);
+	row.answer_id = uuid_str(&t->answer);
+	t->w.op.done = on_done;
+	turn_writes_retry(writes, &t->w, &row);
+}
+
+static void whole_turn(struct world *w, struct turn_writes *writes, struct writing *t, const char *question, const char *answer)
+{
+	begin(writes, t, USER_1, "retried", question, 10);
+	wait_all(w, t, 1);
+	end(writes, t, answer);
+	wait_all(w, t, 1);
+}
+
+static void another_answer_stands_beside_the_first_and_the_newest_whole_one_is_told(void **state)
+{
+	struct world *w = *state;
+	struct turn_writes *writes;
+	struct writing first = {.done = false}, second = {.done = false}, again = {.done = false}, third = {.done = false};
+
+	world_pool(w, 2, 2);
+	writes = turn_writes_new(w->loop, w->pool, &w->conf, &owner);
+	whole_turn(w, writes, &first, "one?", "one.");
+	whole_turn(w, writes, &second, "two?", "two.");
+	buf_fini(&second.history);
+	second.session = first.session; /* the row's own */
+	retry(writes, &again, &first, USER_1); /* nothing was said before it */
+	wait_all(w, &again, 1);
+	assert_int_equal(again.err, 0);
+	assert_int_equal(again.n_history, 0);
+	end(writes, &again, "one again.");
+	wait_all(w, &again, 1);
+	assert_true(again.err == 0 && again.found);
+	retry(writes, &again, &second, USER_1);
+	wait_all(w, &again, 1);
+	assert_true(str_eq(buf_str(&again.history), STR("user:one?;assistant:one again.;")));
+	/* that one is still being written: it is not told, and the first answer is */
+	begin(writes, &third, USER_1, "retried", "three?", 10);
+	wait_all(w, &third, 1);
+	assert_true(str_eq(buf_str(&third.history), STR("user:one?;assistant:one again.;user:two?;assistant:two.;")));
+	assert_int_equal(number(w, "SELECT message_count FROM chat_sessions WHERE name = 'retried'"), 8);
+	assert_int_equal(number(w, "SELECT count(*) FROM chat_messages a JOIN chat_messages q ON q.id = a.parent_id"
+				   " WHERE a.client_id = 'again' AND a.created_at = q.created_at AND a.retried_at > q.created_at"), 2);
+	buf_fini(&again.history);
+	buf_fini(&third.history);
+	turn_writes_free(writes);
+}
+
+static void an_answer_to_what_is_not_there_is_refused(void **state)
+{
+	struct world *w = *state;
+	struct turn_writes *writes;
+	struct writing t = {.done = false}, again = {.done = false};
+
+	world_pool(w, 2, 2);
+	writes = turn_writes_new(w->loop, w->pool, &w->conf, &owner);
+	begin(writes, &t, USER_1, "not there", "q", 0);
+	wait_all(w, &t, 1);
+	retry(writes, &again, &t, USER_2);
+	wait_all(w, &again, 1);
+	assert_int_equal(again.err, -ERR_MESSAGE_NOT_FOUND);
+	run_sql(w, "UPDATE chat_sessions SET status = 'deleted', deleted_at = now(), deleted_name = name, name = '#' || id WHERE name = 'not there'");
+	retry(writes, &again, &t, USER_1);
+	wait_all(w, &again, 1);
+	assert_int_equal(again.err, -ERR_MESSAGE_NOT_FOUND);
+	assert_int_equal(number(w, "SELECT count(*) FROM chat_messages m JOIN chat_sessions s ON s.id = m.session_id WHERE s.deleted_name = 'not there'"),
+			 2);
+	turn_writes_free(writes);
+}
+
+static void a_session_without_a_title_gets_that_of_its_first_question(void **state)
+{
+	struct world *w = *state;
+	struct turn_writes *writes;
+	struct writing t = {.done = false};
+
+	world_pool(w, 2, 2);
+	run_sql(w, "INSERT INTO chat_sessions (id, user_id, anonymous, name, agent_id, title) VALUES (gen_random_uuid(), '" USER_1
+		   "', true, 'untitled', 'a', ''), (gen_random_uuid(), '" USER_1 "', true, 'titled', 'a', 'mine')");
+	writes = turn_writes_new(w->loop, w->pool, &w->conf, &owner);
+	for (int i = 0; i < 2; i++) {
+		begin(writes, &t, USER_1, i ? "titled" : "untitled", "q", 0);
+		wait_all(w, &t, 1);
+	}
+	assert_int_equal(number(w, "SELECT count(*) FROM chat_sessions WHERE (name = 'untitled' AND title LIKE 't_%') OR (name = 'titled' AND title = 'mine')"),
+			 2);
+	turn_writes_free(writes);
+}
+
+static void sql_counts_tokens_as_we_do(void **state)
+{
+	static const struct {
+		const char *text;
+		int64_t n_tokens;
+	} samples[] = {{"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 13}, {"今天天气很好我们一起去公园", 13}, {"Добрый день", 7}, {"a", 1}, {"", 0},
+		       {"🚀🚀🚀🚀", 6}};
+	struct world *w = *state;
+	char sql[512];
+
+	world_pool(w, 2, 2);
+	for (size_t i = 0; i < N_ELEMENTS(samples); i++) {
+		snprintf(sql, sizeof(sql), "SELECT " SQL_TOKENS("t") " FROM (VALUES ('%s')) v (t)", samples[i].text);
+		assert_int_equal(tokens_estimate(str_from(samples[i].text)), samples[i].n_tokens);
+		assert_int_equal(number(w, sql), samples[i].n_tokens);
+		assert_true((int64_t)strlen(samples[i].text) <= tokens_max_bytes(samples[i].n_tokens));
+	}
+}
+
+/* 13 tokens each; what is said is in the order of time, so the newest go first into the budget. */
+static void the_budget_is_counted_in_tokens(void **state)
+{
+	struct world *w = *state;
+	struct turn_writes *writes;
+	struct writing t = {.done = false};
+
+	world_pool(w, 2, 2);
+	writes = turn_writes_new(w->loop, w->pool, &w->conf, &owner);
+	begin(writes, &t, USER_1, "budget", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 0);
+	wait_all(w, &t, 1);
+	end(writes, &t, "今天天气很好");
+	wait_all(w, &t, 1);
+	for (int64_t budget = 18; budget <= 19; budget++) {
+		begin(writes, &t, USER_1, "budget", "q", 10);
+		t.w.begin.max_history_tokens = budget;
+		wait_all(w, &t, 1);
+		assert_int_equal(t.n_history, budget == 18 ? 1 : 2);
+		buf_fini(&t.history);
+		run_sql(w, "DELETE FROM chat_messages WHERE status = 'streaming' OR content = 'q'");
+	}
+	turn_writes_free(writes);
+}
+
 static void may_be_cancelled_before_and_while_it_is_sent(void **state)
 {
 	struct world *w = *state;
@@ -297,6 +441,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(one_that_is_refused_costs_the_others_nothing, make_world, end_world),
 		cmocka_unit_test_setup_teardown(each_gets_the_history_of_its_own_session, make_world, end_world),
 		cmocka_unit_test_setup_teardown(a_session_keeps_how_the_provider_calls_it, make_world, end_world),
+		cmocka_unit_test_setup_teardown(another_answer_stands_beside_the_first_and_the_newest_whole_one_is_told, make_world, end_world),
+		cmocka_unit_test_setup_teardown(an_answer_to_what_is_not_there_is_refused, make_world, end_world),
+		cmocka_unit_test_setup_teardown(a_session_without_a_title_gets_that_of_its_first_question, make_world, end_world),
+		cmocka_unit_test_setup_teardown(sql_counts_tokens_as_we_do, make_world, end_world),
+		cmocka_unit_test_setup_teardown(the_budget_is_counted_in_tokens, make_world, end_world),
 		cmocka_unit_test_setup_teardown(may_be_cancelled_before_and_while_it_is_sent, make_world, end_world),
 	};
 
