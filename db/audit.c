@@ -26,6 +26,21 @@ void audit_note(struct pool *pool, struct query *q, const struct audit_who *who,
 	query_start(pool, q, &note_entry);
 }
 
+static const struct statement note_reading = {
+	"note_reading",
+	AUDIT_ENTRY "'sessions.read', $5::uuid, jsonb_strip_nulls(jsonb_build_object('route', $6::text, 'session', $7::text))",
+	7,
+};
+
+void audit_note_reading(struct pool *pool, struct query *q, const struct audit_who *who, struct str user_id, struct str route, struct str session)
+{
+	audit_who_params(q, who);
+	query_text(q, user_id);
+	query_text(q, route);
+	query_text_or_null(q, session);
+	query_start(pool, q, &note_reading);
+}
+
 #define FOUND(of_user)                                                                                             \
 	" FROM audit_log WHERE ($1 = '' OR type = $1 OR starts_with(type, $1 || '.')) AND " of_user                \
 	" AND ($3::timestamptz IS NULL OR at >= $3::timestamptz) AND ($4::timestamptz IS NULL OR at < $4::timestamptz)"

@@ -18,6 +18,9 @@ void audit_who_params(struct query *q, const struct audit_who *who);
 /* An entry by itself, for what no statement does: details are {key: value}. */
 void audit_note(struct pool *pool, struct query *q, const struct audit_who *who, const char *type, const char *key, struct str value);
 
+/* An administrator reads a user's sessions by this route; session may be empty. */
+void audit_note_reading(struct pool *pool, struct query *q, const struct audit_who *who, struct str user_id, struct str route, struct str session);
+
 enum { AUDIT_MAX_PAGE = 200 };
 struct audit_filter {
 	struct str type;       /* empty: all; "login" finds login and login.failed alike */

@@ -12,6 +12,7 @@ libdb_a_SOURCES = \
 	db/pool.c db/pool.h db/pool_inside.h \
 	db/query.c db/query.h \
 	db/retention.c db/retention.h \
+	db/sessions.c db/sessions.h db/sessions_sql.h \
 	db/sql.h \
 	db/sqlstate.c db/sqlstate.h \
 	db/text_array.c db/text_array.h \

@@ -2,7 +2,8 @@
 #include "db/messages.h"
 
 #include "base/process.h"
-#include "db/sql.h"
+#include "base/uuid.h"
+#include "db/sessions_sql.h"
 
 static const struct statement find_owners = {
 	"find_owners",
@@ -43,56 +44,171 @@ void messages_interrupt(struct pool *pool, struct query *q, const struct process
 	query_start(pool, q, &interrupt_owned);
 }
 
+/* What message_row is made of: m and, beside it, f: what the owner thinks of it, a: how many answers its question has, and which it is. The
+ * answers to one question have its created_at, so that they are found by the index that the page itself comes from. */
+#define COLUMNS                                                                                                       \
+	"m.id, m.parent_id, m.client_id, m.role, m.content, m.status, m.agent_id, m.model, m.finish_reason, m.error_code, "    \
+	SQL_ISO("coalesce(m.retried_at, m.created_at)") ", m.prompt_tokens, m.completion_tokens, m.total_tokens, m.usage_estimated," \
+	" f.rating, f.comment, a.n, a.place, " SQL_US("m.created_at")
+#define BESIDE(owner)                                                                                                 \
+	" LEFT JOIN chat_feedback f ON f.message_id = m.id AND f.user_id = " owner                                         \
+	" LEFT JOIN LATERAL (SELECT count(*) AS n, count(*) FILTER (WHERE o.id <= m.id) AS place FROM chat_messages o"     \
+	"  WHERE o.session_id = m.session_id AND o.created_at = m.created_at AND o.parent_id = m.parent_id) a ON m.parent_id IS NOT NULL"
+
+static struct message_row row_at(const struct query *q, size_t i, size_t col)
+{
+	return (struct message_row){
+		.present = !query_is_null(q, i, col),
+		.id = query_col(q, i, col),
+		.parent_id = query_col(q, i, col + 1),
+		.client_id = query_col(q, i, col + 2),
+		.role = query_col(q, i, col + 3),
+		.content = query_col(q, i, col + 4),
+		.status = query_col(q, i, col + 5),
+		.agent_id = query_col(q, i, col + 6),
+		.model = query_col(q, i, col + 7),
+		.finish_reason = query_col(q, i, col + 8),
+		.error_code = query_col(q, i, col + 9),
+		.created_at = query_col(q, i, col + 10),
+		.has_usage = !query_is_null(q, i, col + 13),
+		.prompt_tokens = query_col_int(q, i, col + 11),
+		.completion_tokens = query_col_int(q, i, col + 12),
+		.total_tokens = query_col_int(q, i, col + 13),
+		.usage_estimated = query_col_bool(q, i, col + 14),
+		.rating = query_col(q, i, col + 15),
+		.comment = query_col(q, i, col + 16),
+		.n_answers = query_col_int(q, i, col + 17),
+		.answer_place = query_col_int(q, i, col + 18),
+		.created_us = query_col_int(q, i, col + 19),
+	};
+}
+
 /* The page is cut where the rows before it hold 8 MiB: a page of 200 long answers must not fill our memory. */
 static const struct statement list_messages = {
 	"list_messages",
-	"SELECT CASE WHEN $3 = '' THEN s.message_count"
-	"  ELSE (SELECT count(*) FROM chat_messages c WHERE c.session_id = s.id AND c.role = $3) END, m.id, m.parent_id, m.client_id, m.role, m.content, m.status, m.agent_id, m.model, m.finish_reason,"
-	" m.error_code, " SQL_ISO("m.created_at") ","
-	" m.prompt_tokens, m.completion_tokens, m.total_tokens, m.usage_estimated"
+	"SELECT CASE WHEN $5 = '' THEN s.message_count"
+	"  ELSE (SELECT count(*) FROM chat_messages c WHERE c.session_id = s.id AND c.role = $5) END, " COLUMNS
 	" FROM chat_sessions s LEFT JOIN LATERAL ("
 	"  SELECT *, sum(octet_length(content)) OVER (ORDER BY created_at, id) - octet_length(content) AS bytes_before FROM ("
-	"   SELECT * FROM chat_messages WHERE session_id = s.id AND ($3 = '' OR role = $3)"
-	"   ORDER BY created_at, id LIMIT $4::bigint OFFSET $5::bigint) page"
-	" ) m ON m.bytes_before < 8388608"
-	" WHERE s.user_id = $1::uuid AND s.name = $2"
-	" AND ($6::jsonb IS NULL OR NOT EXISTS (SELECT FROM chat_messages o WHERE o.session_id = s.id AND (o.agent_id IS NULL OR NOT $6::jsonb ? o.agent_id)))"
-	" ORDER BY m.created_at, m.id",
-	6,
+	"   SELECT * FROM chat_messages WHERE session_id = s.id AND ($5 = '' OR role = $5)"
+	"   ORDER BY created_at, id LIMIT $6::bigint OFFSET $7::bigint) page"
+	" ) m ON m.bytes_before < 8388608" BESIDE("$1::uuid")
+	" WHERE s.id = " SESSION_ID " ORDER BY m.created_at, m.id",
+	7,
 };
 
-void messages_list(struct pool *pool, struct query *q, struct str user_id, struct str session_name, struct str agents, struct str role,
-		   int64_t limit, int64_t offset)
+void messages_list(struct pool *pool, struct query *q, const struct session_owner *owner, struct str ref, struct str role, int64_t limit,
+		   int64_t offset)
 {
-	query_text(q, user_id);
-	query_text(q, session_name);
+	session_owner_params(q, owner);
+	session_ref_params(q, ref);
 	query_text(q, role);
 	query_int(q, limit);
 	query_int(q, offset);
-	query_text_or_null(q, agents);
 	query_start(pool, q, &list_messages);
+}
+
+int64_t messages_total(const struct query *q)
+{
+	return query_col_int(q, 0, 0);
 }
 
 struct message_row messages_row(const struct query *q, size_t i)
 {
-	return (struct message_row){
-		.total = query_col_int(q, i, 0),
-		.present = !query_is_null(q, i, 1),
-		.id = query_col(q, i, 1),
-		.parent_id = query_col(q, i, 2),
-		.client_id = query_col(q, i, 3),
-		.role = query_col(q, i, 4),
-		.content = query_col(q, i, 5),
-		.status = query_col(q, i, 6),
-		.agent_id = query_col(q, i, 7),
-		.model = query_col(q, i, 8),
-		.finish_reason = query_col(q, i, 9),
-		.error_code = query_col(q, i, 10),
-		.created_at = query_col(q, i, 11),
-		.has_usage = !query_is_null(q, i, 14),
-		.prompt_tokens = query_col_int(q, i, 12),
-		.completion_tokens = query_col_int(q, i, 13),
-		.total_tokens = query_col_int(q, i, 14),
-		.usage_estimated = query_col_bool(q, i, 15),
+	return row_at(q, i, 1);
+}
+
+static const struct statement export_messages = {
+	"export_messages",
+	"SELECT " COLUMNS " FROM ("
+	" SELECT *, sum(octet_length(content)) OVER (ORDER BY created_at, id) - octet_length(content) AS bytes_before FROM ("
+	"  SELECT * FROM chat_messages WHERE session_id = $2::uuid AND (created_at, id) > (" SQL_AT_US("$3") ", $4::uuid)"
+	"  ORDER BY created_at, id LIMIT $5::bigint) page"
+	" ) m" BESIDE("$1::uuid") " WHERE m.bytes_before < $6::bigint ORDER BY m.created_at, m.id",
+	6,
+};
+
+void messages_export(struct pool *pool, struct query *q, struct str user_id, struct str session_id, int64_t after_us, struct str after_id,
+		     int64_t limit, int64_t max_bytes)
+{
+	query_text(q, user_id);
+	query_text(q, session_id);
+	query_int(q, after_us);
+	query_text(q, after_id);
+	query_int(q, limit);
+	query_int(q, max_bytes);
+	query_start(pool, q, &export_messages);
+}
+
+struct message_row messages_exported(const struct query *q, size_t i)
+{
+	return row_at(q, i, 0);
+}
+
+/* ---- one message, by its id or the client's ---- */
+
+/* The message of session s that $5 names ($6: the same if it could be an id). A client's id has no index: the latest messages are looked at
+ * first, and what is asked for is nearly always among them. */
+#define MESSAGE                                                                                                       \
+	"(SELECT * FROM (SELECT i.*, 1 AS place FROM chat_messages i WHERE i.id = $6::uuid AND i.session_id = s.id UNION ALL"  \
+	" SELECT c.*, 2 FROM (SELECT * FROM chat_messages WHERE session_id = s.id AND client_id = $5"                      \
+	"  ORDER BY created_at DESC, id DESC LIMIT 1) c) either ORDER BY place LIMIT 1)"
+
+static const struct statement find_question = {
+	"find_question",
+	"SELECT s.id, s.name, x.id, x.content, x.parts, x.agent_id FROM chat_sessions s"
+	" LEFT JOIN LATERAL (SELECT q.id, q.content, q.parts, coalesce(m.agent_id, s.agent_id) AS agent_id FROM " MESSAGE " m"
+	"  JOIN chat_messages q ON q.id = CASE WHEN m.role = 'user' THEN m.id ELSE m.parent_id END AND q.session_id = s.id) x ON true"
+	" WHERE s.id = " SESSION_ID,
+	6,
+};
+
+static void message_ref_params(struct query *q, struct str ref)
+{
+	query_text(q, ref);
+	query_text_or_null(q, uuid_valid(ref) ? ref : STR(""));
+}
+
+void messages_find_question(struct pool *pool, struct query *q, const struct session_owner *owner, struct str session_ref, struct str message_ref)
+{
+	session_owner_params(q, owner);
+	session_ref_params(q, session_ref);
+	message_ref_params(q, message_ref);
+	query_start(pool, q, &find_question);
+}
+
+struct question_row messages_question(const struct query *q)
+{
+	return (struct question_row){
+		.present = !query_is_null(q, 0, 2),
+		.session_id = query_col(q, 0, 0),
+		.chat_id = query_col(q, 0, 1),
+		.id = query_col(q, 0, 2),
+		.content = query_col(q, 0, 3),
+		.parts = query_col(q, 0, 4),
+		.agent_id = query_col(q, 0, 5),
 	};
+}
+
+static const struct statement rate_message = {
+	"rate_message",
+	"WITH target AS MATERIALIZED (SELECT s.id AS session_id, m.id FROM chat_sessions s LEFT JOIN LATERAL " MESSAGE " m ON m.role = 'assistant'"
+	"  WHERE s.id = " SESSION_ID "),"
+	" gone AS (DELETE FROM chat_feedback f USING target t WHERE f.message_id = t.id AND f.user_id = $1::uuid AND $7::text IS NULL),"
+	" put AS (INSERT INTO chat_feedback (message_id, user_id, rating, comment) SELECT id, $1::uuid, $7, $8 FROM target"
+	"  WHERE id IS NOT NULL AND $7::text IS NOT NULL"
+	"  ON CONFLICT (message_id, user_id) DO UPDATE SET rating = excluded.rating, comment = excluded.comment, updated_at = now())"
+	" SELECT id FROM target",
+	8,
+};
+
+void messages_rate(struct pool *pool, struct query *q, const struct session_owner *owner, struct str session_ref, struct str message_ref,
+		   struct str rating, struct str comment)
+{
+	session_owner_params(q, owner);
+	session_ref_params(q, session_ref);
+	message_ref_params(q, message_ref);
+	query_text_or_null(q, rating);
+	query_text_or_null(q, comment);
+	query_start(pool, q, &rate_message);
 }

@@ -13,6 +13,7 @@ libhandlers_a_SOURCES = \
 	handlers/chat.c handlers/chat.h \
 	handlers/chat_request.c handlers/chat_request.h \
 	handlers/cors.c handlers/cors.h \
+	handlers/cursor.c handlers/cursor.h \
 	handlers/flow.c handlers/flow.h \
 	handlers/health.c handlers/health.h \
 	handlers/host.c handlers/host.h \
@@ -24,4 +25,8 @@ libhandlers_a_SOURCES = \
 	handlers/reply.c \
 	handlers/request.c handlers/request.h \
 	handlers/router.c handlers/router.h \
-	handlers/sessions.c handlers/sessions.h
+	handlers/session_edit.c handlers/session_edit.h \
+	handlers/session_json.c handlers/session_json.h \
+	handlers/session_list.c handlers/session_list.h \
+	handlers/sessions.c handlers/sessions.h \
+	handlers/whose.c handlers/whose.h

@@ -12,6 +12,8 @@
 #include "handlers/keys.h"
 #include "handlers/login.h"
 #include "handlers/request.h"
+#include "handlers/session_edit.h"
+#include "handlers/session_list.h"
 #include "handlers/sessions.h"
 
 static const struct route routes[] = {
@@ -36,6 +38,18 @@ static const struct route routes[] = {
 	{"POST", "/api/chat/completions", WHO_OWNER, true, chat_steps},
 	{"POST", "/api/chat/messages", WHO_OWNER, true, chat_steps},
 	{"GET", "/api/chat/sessions/:id/messages", WHO_OWNER, false, sessions_messages_steps},
+	{"GET", "/api/chat/history", WHO_OWNER, false, session_list_steps},
+	{"GET", "/api/chat/history/:id", WHO_OWNER, false, sessions_history_steps},
+	{"DELETE", "/api/chat/history/:id", WHO_OWNER, false, session_delete_steps},
+	{"GET", "/api/chat-sessions", WHO_OWNER, false, session_list_steps},
+	{"POST", "/api/chat-sessions", WHO_OWNER, false, session_create_steps},
+	{"GET", "/api/chat-sessions/stats", WHO_OWNER, false, sessions_stats_steps},
+	{"POST", "/api/chat-sessions/batch", WHO_OWNER, false, session_batch_steps},
+	{"GET", "/api/chat-sessions/:id", WHO_OWNER, false, sessions_get_steps},
+	{"DELETE", "/api/chat-sessions/:id", WHO_OWNER, false, session_delete_steps},
+	{"PATCH", "/api/chat-sessions/:id/title", WHO_OWNER, false, session_title_steps},
+	{"POST", "/api/chat-sessions/:id/archive", WHO_OWNER, false, session_archive_steps},
+	{"POST", "/api/chat-sessions/:id/restore", WHO_OWNER, false, session_restore_steps},
 	{"GET", "/api/admin/users", WHO_ADMIN, false, admin_users_list_steps},
 	{"POST", "/api/admin/users", WHO_ADMIN, false, admin_users_create_steps},
 	{"GET", "/api/admin/users/:id", WHO_ADMIN, false, admin_users_get_steps},
