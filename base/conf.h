@@ -77,6 +77,7 @@
 	X(INT,    max_answers_bytes,       "MAX_ANSWERS_BYTES",                 "268435456",   CONF_MIB, 16384LL * CONF_MIB, PLAIN, "all live answers of one responder, at most")                              \
 	X(INT,    max_buffered_bytes,      "MAX_BUFFERED_BYTES",                "67108864",    CONF_MIB, 16384LL * CONF_MIB, PLAIN, "request bodies held by one responder, at most")                           \
 	X(INT,    audit_retention_days,    "AUDIT_RETENTION_DAYS",              "90",          1,    3650,          PLAIN,  "days that entries of the audit log are kept")                                 \
+	X(INT,    retention_days,          "RETENTION_DAYS",                    "30",          1,    3650,          PLAIN,  "days that deleted sessions are kept, and can be restored")                     \
 	X(INT,    max_concurrent,          "MAX_CONCURRENT_REQUESTS",           "1000",        1,    1000000,       PLAIN,  "chat turns at once in all responders of this host together")
 
 /* clang-format off */

@@ -20,7 +20,7 @@
 #include "db/retention.h"
 
 /* A login takes its refresh tokens along, hundreds of them: fewer at once, so that the statement is over long before its timeout. */
-enum { MAX_ROWS = 10000, MAX_LOGINS = 1000 };
+enum { MAX_ROWS = 10000, MAX_LOGINS = 1000, MAX_MESSAGES = 2000, MAX_SESSIONS = 1000 };
 
 static void logins(struct pool *pool, struct query *q, const struct conf *conf, int64_t max)
 {
@@ -44,16 +44,29 @@ static void audit_log(struct pool *pool, struct query *q, const struct conf *con
 	retention_audit(pool, q, conf->audit_retention_days, max);
 }
 
+static void session_messages(struct pool *pool, struct query *q, const struct conf *conf, int64_t max)
+{
+	retention_session_messages(pool, q, conf->retention_days, max);
+}
+
+static void sessions(struct pool *pool, struct query *q, const struct conf *conf, int64_t max)
+{
+	retention_sessions(pool, q, conf->retention_days, max);
+}
+
 static const struct job {
 	const char *name;
 	void (*start)(struct pool *pool, struct query *q, const struct conf *conf, int64_t max);
 	int64_t max;
+	int64_t full; /* so many rows, and there may be more */
 	unsigned interval_ms;
 } table[] = {
-	{"logins", logins, MAX_LOGINS, 3600000},
-	{"login_failures", login_failures, MAX_ROWS, 300000},
-	{"changes", changes, MAX_ROWS, 600000},
-	{"audit_log", audit_log, MAX_ROWS, 3600000},
+	{"logins", logins, MAX_LOGINS, MAX_LOGINS, 3600000},
+	{"login_failures", login_failures, MAX_ROWS, MAX_ROWS, 300000},
+	{"changes", changes, MAX_ROWS, MAX_ROWS, 600000},
+	{"audit_log", audit_log, MAX_ROWS, MAX_ROWS, 3600000},
+	{"session_messages", session_messages, MAX_MESSAGES, 1, 600000},
+	{"sessions", sessions, MAX_SESSIONS, MAX_SESSIONS, 600000},
 };
 
 const struct jobs_timing JOBS_TIMING = {.lock = 3000, .first = 5000, .more = 200, .retry = 60000};
@@ -156,7 +169,7 @@ static void on_done(struct op *op)
 		pause_ms = backoff_next_ms(&jobs->all[jobs->running].backoff);
 	else
 		backoff_reset(&jobs->all[jobs->running].backoff);
-	if (n_rows >= job->max)
+	if (n_rows >= job->full)
 		pause_ms = jobs->timing->more;
 	jobs->all[jobs->running].due_us = clock_mono_us() + (uint64_t)pause_ms * 1000;
 	query_fini(&jobs->query);

@@ -60,3 +60,38 @@ void retention_audit(struct pool *pool, struct query *q, int64_t days, int64_t m
 	query_int(q, max);
 	query_start(pool, q, &expire_audit);
 }
+
+/* Messages first, a slice at a time: a session with fifty thousand of them must not be one long statement. Answers may have megabytes each. */
+static const struct statement expire_session_messages = {
+	"expire_session_messages",
+	"DELETE FROM chat_messages WHERE id IN (SELECT id FROM ("
+	"  SELECT id, sum(octet_length(content)) OVER (ORDER BY session_id, created_at, id) - octet_length(content) AS bytes_before FROM ("
+	"   SELECT m.id, m.session_id, m.created_at, m.content FROM chat_messages m WHERE m.session_id = ANY (ARRAY("
+	"    SELECT s.id FROM chat_sessions s WHERE s.status = 'deleted' AND s.deleted_at < now() - make_interval(days => $1::integer)"
+	"     AND EXISTS (SELECT FROM chat_messages o WHERE o.session_id = s.id) ORDER BY s.deleted_at LIMIT 100 FOR UPDATE SKIP LOCKED))"
+	"   LIMIT $2::bigint FOR UPDATE SKIP LOCKED) slice"
+	" ) counted WHERE bytes_before < 33554432)",
+	2,
+};
+
+void retention_session_messages(struct pool *pool, struct query *q, int64_t days, int64_t max)
+{
+	query_int(q, days);
+	query_int(q, max);
+	query_start(pool, q, &expire_session_messages);
+}
+
+static const struct statement expire_sessions = {
+	"expire_sessions",
+	"DELETE FROM chat_sessions WHERE id IN (SELECT s.id FROM chat_sessions s WHERE s.status = 'deleted'"
+	" AND s.deleted_at < now() - make_interval(days => $1::integer) AND NOT EXISTS (SELECT FROM chat_messages o WHERE o.session_id = s.id)"
+	" ORDER BY s.deleted_at LIMIT $2::bigint FOR UPDATE SKIP LOCKED)",
+	2,
+};
+
+void retention_sessions(struct pool *pool, struct query *q, int64_t days, int64_t max)
+{
+	query_int(q, days);
+	query_int(q, max);
+	query_start(pool, q, &expire_sessions);
+}

@@ -35,6 +35,7 @@ static int begin(void **state)
 		return -1;
 	w = *state;
 	w->conf.audit_retention_days = 90;
+	w->conf.retention_days = 30;
 	w->conf.refresh_token_ttl_s = 2592000;
 	make_dir();
 	world_pool(w, 2, 1);

@@ -155,6 +155,84 @@ static void audit_entries_go_after_their_days(void **state)
 	assert_int_equal(number(w, "SELECT count(*) FROM audit_log"), 40);
 }
 
+/* ---- deleted sessions ---- */
+
+/* i: deleted that many days ago, with n messages; an active one has as many. */
+static void make_sessions(struct world *w)
+{
+	run_sql(w, "TRUNCATE agent_configs, chat_sessions, session_counts CASCADE");
+	run_sql(w, "INSERT INTO agent_configs (id, name, provider, endpoint, model) VALUES ('a', 'A', 'custom', 'http://x', 'm')");
+	run_sql(w, "INSERT INTO chat_sessions (id, user_id, anonymous, name, agent_id) SELECT ('00000000-0000-7000-8000-' || lpad(i::text, 12, '0'))::uuid,"
+		   " '00000000-0000-7000-8000-00000000000a', true, 's' || i, 'a' FROM generate_series(1, 40) i");
+	run_sql(w, "INSERT INTO chat_messages (id, session_id, role, content, status) SELECT gen_random_uuid(), s.id, 'user', repeat('x', 100), 'complete'"
+		   " FROM chat_sessions s, generate_series(1, 50) i");
+	run_sql(w, "UPDATE chat_sessions SET status = 'deleted', deleted_name = name, name = '#' || id,"
+		   " deleted_at = now() - make_interval(days => substr(name, 2)::integer) WHERE name <> 's40'");
+}
+
+static int64_t expire_messages(struct world *w, int64_t max)
+{
+	struct ask a = {.done = false};
+
+	retention_session_messages(w->pool, ask_begin(w, &a), 30, max);
+	return gone(w, &a);
+}
+
+static int64_t expire_sessions(struct world *w, int64_t max)
+{
+	struct ask a = {.done = false};
+
+	retention_sessions(w->pool, ask_begin(w, &a), 30, max);
+	return gone(w, &a);
+}
+
+static void deleted_sessions_go_after_their_messages_slice_by_slice(void **state)
+{
+	struct world *w = *state;
+
+	clear(w);
+	make_sessions(w);
+	assert_int_equal(expire_sessions(w, 1000), 0); /* none is empty */
+	assert_int_equal(expire_messages(w, 200), 200);
+	assert_int_equal(expire_messages(w, 1000), 10 * 50 - 200); /* those of 30 to 39 days */
+	assert_int_equal(expire_messages(w, 1000), 0);
+	assert_int_equal(number(w, "SELECT count(*) FROM chat_messages"), 30 * 50);
+	assert_int_equal(expire_sessions(w, 4), 4);
+	assert_int_equal(expire_sessions(w, 1000), 6);
+	assert_int_equal(number(w, "SELECT count(*) FROM chat_sessions"), 30);
+	/* the count follows */
+	assert_int_equal(number(w, "SELECT (counts ->> 'deleted/a')::integer * 100 + (counts ->> 'active/a')::integer FROM session_counts"), 2901);
+}
+
+static void a_slice_of_large_messages_is_small(void **state)
+{
+	struct world *w = *state;
+
+	clear(w);
+	make_sessions(w);
+	run_sql(w, "UPDATE chat_messages SET content = repeat('x', 10000000) WHERE id IN (SELECT m.id FROM chat_messages m JOIN chat_sessions s"
+		   " ON s.id = session_id WHERE deleted_name = 's39' LIMIT 10)");
+	run_sql(w, "DELETE FROM chat_messages m USING chat_sessions s WHERE s.id = m.session_id AND m.content < repeat('x', 1000)");
+	assert_int_equal(expire_messages(w, 1000), 4); /* 32 MiB begin in the fourth */
+	assert_int_equal(expire_messages(w, 1000), 4);
+	assert_int_equal(expire_messages(w, 1000), 2);
+	assert_int_equal(expire_messages(w, 1000), 0);
+}
+
+static void the_counts_of_an_owner_go_with_his_last_session(void **state)
+{
+	struct world *w = *state;
+
+	clear(w);
+	make_sessions(w);
+	run_sql(w, "DELETE FROM chat_messages");
+	assert_int_equal(expire_sessions(w, 1000), 10);
+	run_sql(w, "DELETE FROM chat_sessions WHERE status = 'deleted'");
+	assert_int_equal(number(w, "SELECT count(*) FROM session_counts WHERE counts = '{\"active/a\": 1, \"deleted/a\": 0}'"), 1);
+	run_sql(w, "DELETE FROM chat_sessions");
+	assert_int_equal(number(w, "SELECT count(*) FROM session_counts"), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -166,6 +244,9 @@ int main(void)
 		T(changes_go_after_an_hour_but_for_the_newest_thousand),
 		T(audit_entries_go_after_their_days),
 #undef T
+		cmocka_unit_test_setup_teardown(deleted_sessions_go_after_their_messages_slice_by_slice, make_world, end_world),
+		cmocka_unit_test_setup_teardown(a_slice_of_large_messages_is_small, make_world, end_world),
+		cmocka_unit_test_setup_teardown(the_counts_of_an_owner_go_with_his_last_session, make_world, end_world),
 	};
 
 	return cmocka_run_group_tests(tests, make_tables, stop_server);
