@@ -12,7 +12,8 @@
 /* A timestamp in microseconds, exactly, and the other way. */
 #define SQL_US(column)   "(extract(epoch FROM " column ") * 1000000)::bigint"
 #define SQL_AT_US(param) "(timestamptz 'epoch' + " param "::bigint * interval '1 microsecond')"
-/* May somebody see this session whose key opens some agents only (a JSON array; NULL: it opens all)? Only if no other agent took part. */
+/* May somebody see this session whose key opens some agents only (a JSON array; NULL: it opens all)? Only if no other agent took part. OFFSET 0
+ * has it looked up session by session: for the few of a page, not for all messages that there are. */
 #define SQL_KEY_OPENS(session, agents)                                                                    \
 	"(" agents "::jsonb IS NULL OR (" agents "::jsonb ? " session ".agent_id AND NOT EXISTS (SELECT FROM chat_messages o" \
-	" WHERE o.session_id = " session ".id AND (o.agent_id IS NULL OR NOT " agents "::jsonb ? o.agent_id))))"
+	" WHERE o.session_id = " session ".id AND (o.agent_id IS NULL OR NOT " agents "::jsonb ? o.agent_id) OFFSET 0)))"

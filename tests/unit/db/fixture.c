@@ -38,7 +38,7 @@ static int run_command(const char *command)
 
 int run_psql(const char *sql)
 {
-	char command[1024];
+	char command[2048];
 
 	snprintf(command, sizeof(command), PSQL " -c \"%s\"", server.bin, server.dir, sql);
 	return run_command(command);
@@ -47,7 +47,7 @@ int run_psql(const char *sql)
 int make_tables(void **state)
 {
 	const char *srcdir = getenv("srcdir");
-	char command[1024];
+	char command[2048];
 
 	if (start_server(state) != 0)
 		return -1;
