@@ -115,6 +115,7 @@ struct agent *agent_new(const struct agent_row *row, const char *api_key, const 
 	agent->provider_name = arena_copy(arena, row->provider);
 	agent->system_prompt = arena_copy(arena, row->system_prompt);
 	agent->capabilities = arena_copy(arena, row->capabilities);
+	agent->features = arena_copy(arena, row->features);
 	agent->model = expand_field(agent, row->model, row->from_file, conf);
 	agent->endpoint = expand_field(agent, row->endpoint, row->from_file, conf).p;
 	agent->api_key = api_key ? arena_cstr(arena, str_from(api_key)) : NULL;

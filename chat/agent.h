@@ -9,7 +9,8 @@ struct conf;
 struct agent {
 	unsigned n_refs;
 	struct arena arena;
-	struct str id, name, description, provider_name, model, system_prompt, capabilities /* JSON */;
+	struct str id, name, description, provider_name, model, system_prompt;
+	struct str capabilities, features; /* JSON */
 	const char *endpoint, *api_key; /* api_key may be NULL */
 	const struct provider *provider; /* NULL: not one we speak */
 	bool active;

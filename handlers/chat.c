@@ -23,42 +23,53 @@ static void on_more(struct reader *reader)
 	flow_wake(CONTAINER_OF(reader, struct request, reader));
 }
 
-static enum flow_next begin_start(struct request *r)
+enum flow_next chat_begin(struct request *r, struct turn_request *turn, struct str agent_id, bool stream)
 {
 	struct json_complaint complaint = {0};
-	struct chat_request chat;
 	struct reading *reading;
 
 	if (r->app->closing)
 		return request_reject(r, ERR_DRAINING);
-	if (!chat_request_read(r, &chat, &complaint))
-		return request_reject_field(r, &complaint);
 	if (!agents_loaded(r->app->agents))
 		return request_reject(r, ERR_DB_UNAVAILABLE);
-	chat.turn.agent = agents_find(r->app->agents, chat.agent_id);
-	if (!chat.turn.agent || !chat.turn.agent->active)
+	turn->agent = agents_find(r->app->agents, agent_id);
+	if (!turn->agent || !turn->agent->active)
 		return request_reject(r, ERR_AGENT_NOT_FOUND);
-	if (r->person && !person_may_use_agent(r->person, chat.agent_id))
-		return request_reject_because(r, ERR_FORBIDDEN, "agentId", "This API key does not open the agent %.*s.", STR_ARG(chat.agent_id));
-	if (!chat_request_suits(r, &chat, &complaint))
+	if (r->person && !person_may_use_agent(r->person, agent_id))
+		return request_reject_because(r, ERR_FORBIDDEN, "agentId", "This API key does not open the agent %.*s.", STR_ARG(agent_id));
+	if (!chat_request_suits(r, turn, &complaint))
 		return request_reject_field(r, &complaint);
-	chat.turn.user_id = uuid_str(&r->user_id);
-	chat.turn.anonymous = r->anonymous;
-	chat.turn.agents = r->person ? r->person->agents : STR("");
-	r->turn = turn_start(r->app->turns, &chat.turn);
+	turn->user_id = uuid_str(&r->user_id);
+	turn->anonymous = r->anonymous;
+	turn->agents = r->person ? r->person->agents : STR("");
+	turn->plain = !stream;
+	turn->request_id = r->request_id;
+	r->turn = turn_start(r->app->turns, turn);
 	if (!r->turn)
 		return request_reject(r, ERR_OVERLOADED);
 	r->reader.on_more = on_more;
 	turn_join(r->turn, &r->reader);
 	reading = arena_alloc(&r->arena, sizeof(*reading));
-	reading->stream = chat.stream;
+	reading->stream = stream;
 	r->state = reading;
 	json_free(r->body); /* a long stream need not keep it */
 	r->body = NULL;
 	return FLOW_NEXT;
 }
 
-static enum flow_next read_start(struct request *r)
+static enum flow_next begin_start(struct request *r)
+{
+	struct json_complaint complaint = {0};
+	struct chat_request chat;
+
+	if (r->app->closing)
+		return request_reject(r, ERR_DRAINING);
+	if (!chat_request_read(r, &chat, &complaint))
+		return request_reject_field(r, &complaint);
+	return chat_begin(r, &chat.turn, chat.agent_id, chat.stream);
+}
+
+enum flow_next chat_read_start(struct request *r)
 {
 	(void)r;
 	return FLOW_WAIT;
@@ -138,7 +149,7 @@ static enum flow_next read_plain(struct request *r)
 	return FLOW_DONE;
 }
 
-static enum flow_next read_finish(struct request *r)
+enum flow_next chat_read_finish(struct request *r)
 {
 	const struct reading *reading = r->state;
 
@@ -148,6 +159,6 @@ static enum flow_next read_finish(struct request *r)
 const struct step chat_steps[] = {
 	{"parse_body", body_start, NULL},
 	{"begin_turn", begin_start, NULL},
-	{"read_answer", read_start, read_finish},
+	{"read_answer", chat_read_start, chat_read_finish},
 	{NULL, NULL, NULL},
 };

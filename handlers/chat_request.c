@@ -84,21 +84,25 @@ static bool read_messages(struct request *r, struct chat_request *out, struct js
 	return json_read_str(json_at(list, n - 1), "id", false, 0, MAX_NAME, &out->turn.question_client_id, c);
 }
 
-/* Options may stand at the top or under "options"; the top wins, so it is read last. */
-static bool read_options(const struct json *j, struct chat_request *out, struct json_complaint *c)
+bool chat_request_read_how(const struct json *j, struct turn_request *turn, bool *stream, struct json_complaint *c)
 {
 	double temperature = -1;
 
 	if (!json_read_number(j, "temperature", false, 0, 2, &temperature, c) ||
-	    !json_read_int(j, "maxTokens", false, 1, 32768, &out->turn.max_tokens, c) || !json_read_bool(j, "stream", &out->stream, c) ||
-	    !json_read_str(j, "chatId", false, 1, MAX_NAME, &out->turn.chat_id, c) ||
-	    !json_read_str(j, "responseChatItemId", false, 1, MAX_NAME, &out->turn.answer_client_id, c))
+	    !json_read_int(j, "maxTokens", false, 1, 32768, &turn->max_tokens, c) || !json_read_bool(j, "stream", stream, c) ||
+	    !json_read_str(j, "responseChatItemId", false, 1, MAX_NAME, &turn->answer_client_id, c))
 		return false;
 	if (temperature >= 0) {
-		out->turn.has_temperature = true;
-		out->turn.temperature = temperature;
+		turn->has_temperature = true;
+		turn->temperature = temperature;
 	}
 	return true;
+}
+
+/* Options may stand at the top or under "options"; the top wins, so it is read last. */
+static bool read_options(const struct json *j, struct chat_request *out, struct json_complaint *c)
+{
+	return chat_request_read_how(j, &out->turn, &out->stream, c) && json_read_str(j, "chatId", false, 1, MAX_NAME, &out->turn.chat_id, c);
 }
 
 static bool absent_or(enum json_kind kind, const struct json *j)
@@ -120,13 +124,13 @@ static bool read_extras(struct request *r, const struct json *j, struct chat_req
 	return json_read_bool(j, "detail", &unused, c);
 }
 
-bool chat_request_suits(struct request *r, const struct chat_request *chat, struct json_complaint *c)
+bool chat_request_suits(struct request *r, const struct turn_request *turn, struct json_complaint *c)
 {
-	const struct provider *provider = chat->turn.agent->provider;
+	const struct provider *provider = turn->agent->provider;
 	struct str why = {0};
 
-	for (size_t i = 0; i < chat->turn.n_messages && provider->takes_parts; i++) {
-		struct str parts = chat->turn.messages[i].parts;
+	for (size_t i = 0; i < turn->n_messages && provider->takes_parts; i++) {
+		struct str parts = turn->messages[i].parts;
 
 		if (parts.len && !provider->takes_parts(parts, &r->arena, &why))
 			return json_complain(c, "messages", "messages[%zu].content: this agent %.*s.", i, STR_ARG(why));

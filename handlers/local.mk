@@ -16,6 +16,7 @@ libhandlers_a_SOURCES = \
 	handlers/cursor.c handlers/cursor.h \
 	handlers/flow.c handlers/flow.h \
 	handlers/health.c handlers/health.h \
+	handlers/history.c handlers/history.h \
 	handlers/host.c handlers/host.h \
 	handlers/keys.c handlers/keys.h \
 	handlers/login.c handlers/login.h \

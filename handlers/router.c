@@ -9,6 +9,7 @@
 #include "handlers/chat.h"
 #include "handlers/cors.h"
 #include "handlers/health.h"
+#include "handlers/history.h"
 #include "handlers/keys.h"
 #include "handlers/login.h"
 #include "handlers/request.h"
@@ -41,6 +42,9 @@ static const struct route routes[] = {
 	{"GET", "/api/chat/history", WHO_OWNER, false, session_list_steps},
 	{"GET", "/api/chat/history/:id", WHO_OWNER, false, sessions_history_steps},
 	{"DELETE", "/api/chat/history/:id", WHO_OWNER, false, session_delete_steps},
+	{"POST", "/api/chat/history/:id/retry", WHO_OWNER, true, history_retry_steps},
+	{"POST", "/api/chat/feedback", WHO_OWNER, false, feedback_steps},
+	{"GET", "/api/chat/init", WHO_OWNER, false, chat_init_steps},
 	{"GET", "/api/chat-sessions", WHO_OWNER, false, session_list_steps},
 	{"POST", "/api/chat-sessions", WHO_OWNER, false, session_create_steps},
 	{"GET", "/api/chat-sessions/stats", WHO_OWNER, false, sessions_stats_steps},
