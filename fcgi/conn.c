@@ -190,6 +190,16 @@ size_t fcgi_unsent(const struct fcgi_request *r)
 	return unsent(conn_of(r));
 }
 
+/* nginx takes a connection that ends for the end of an unbuffered answer. A record of a version that does not exist makes it break its own. */
+void fcgi_break_off(struct fcgi_request *r, const char *reason)
+{
+	static unsigned char no_record[RECORD_HEADER_BYTES];
+	struct iovec iov[] = {{no_record, sizeof(no_record)}};
+
+	write_out(conn_of(r), iov, N_ELEMENTS(iov));
+	conn_close(conn_of(r), reason);
+}
+
 void fcgi_drop_body(struct fcgi_request *r)
 {
 	struct conn *c = conn_of(r);

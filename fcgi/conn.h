@@ -40,6 +40,8 @@ size_t fcgi_unsent(const struct fcgi_request *r);
 void fcgi_drop_body(struct fcgi_request *r);
 /* Sends the last bytes (may be empty) and END_REQUEST; r is gone. */
 void fcgi_finish(struct fcgi_request *r, struct str bytes);
+/* Closes the connection in the middle of the answer, so that nobody takes it for a whole one. on_left comes, before this returns. */
+void fcgi_break_off(struct fcgi_request *r, const char *reason);
 
 /* For fcgi/server.c: a connection begins with fd and ends by itself. */
 struct conn;

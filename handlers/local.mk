@@ -14,6 +14,7 @@ libhandlers_a_SOURCES = \
 	handlers/chat_request.c handlers/chat_request.h \
 	handlers/cors.c handlers/cors.h \
 	handlers/cursor.c handlers/cursor.h \
+	handlers/export_format.c handlers/export_format.h \
 	handlers/flow.c handlers/flow.h \
 	handlers/health.c handlers/health.h \
 	handlers/history.c handlers/history.h \
@@ -27,6 +28,7 @@ libhandlers_a_SOURCES = \
 	handlers/request.c handlers/request.h \
 	handlers/router.c handlers/router.h \
 	handlers/session_edit.c handlers/session_edit.h \
+	handlers/session_export.c handlers/session_export.h \
 	handlers/session_json.c handlers/session_json.h \
 	handlers/session_list.c handlers/session_list.h \
 	handlers/sessions.c handlers/sessions.h \

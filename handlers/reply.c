@@ -193,15 +193,29 @@ enum flow_next request_reply_bare(struct request *r, int status, struct str json
 	return reply(r, status, status == 503 ? "Retry-After: 1\r\n" : "", json);
 }
 
-void request_begin_stream(struct request *r)
+static void begin_body(struct request *r, const char *content_type, const char *headers)
 {
 	struct buf out = {0};
 
-	put_head(r, &out, 200, "text/event-stream; charset=utf-8");
-	buf_add_cstr(&out, "Cache-Control: no-cache, no-transform\r\nX-Accel-Buffering: no\r\n\r\n");
+	put_head(r, &out, 200, content_type);
+	buf_add_cstr(&out, headers);
+	buf_add_cstr(&out, "X-Accel-Buffering: no\r\n\r\n");
 	r->headers_sent = true;
 	fcgi_send(r->fcgi, buf_str(&out));
 	buf_fini(&out);
+}
+
+void request_begin_stream(struct request *r)
+{
+	begin_body(r, "text/event-stream; charset=utf-8", "Cache-Control: no-cache, no-transform\r\n");
+}
+
+void request_begin_download(struct request *r, const char *content_type, const char *headers)
+{
+	char lines[1024];
+
+	snprintf(lines, sizeof(lines), "Cache-Control: no-store\r\n%s", headers);
+	begin_body(r, content_type, lines);
 }
 
 void request_send(struct request *r, struct str bytes)
@@ -217,4 +231,11 @@ bool request_can_send(const struct request *r)
 enum flow_next request_end_stream(struct request *r)
 {
 	return finish(r, STR(""));
+}
+
+enum flow_next request_break_off(struct request *r, int err)
+{
+	log_warn(&r->log, "answer_broken_off", "code", err_info(err)->code, "after_ms", (clock_mono_us() - r->began_us) / 1000);
+	fcgi_break_off(r->fcgi, "broken_off"); /* request_client_left sees to the rest */
+	return FLOW_DONE;
 }

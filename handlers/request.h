@@ -99,6 +99,10 @@ enum flow_next request_reply_bare(struct request *r, int status, struct str json
 
 /* An event stream: the headers once, then bytes; request_end_stream ends it. Send only while request_can_send. */
 void request_begin_stream(struct request *r);
+/* The same for a file. headers: further lines, each with its CRLF. */
+void request_begin_download(struct request *r, const char *content_type, const char *headers);
 void request_send(struct request *r, struct str bytes);
 bool request_can_send(const struct request *r);
 enum flow_next request_end_stream(struct request *r);
+/* After the headers something failed: the connection is broken, which is all that can still be said. */
+enum flow_next request_break_off(struct request *r, int err);

@@ -14,6 +14,7 @@
 #include "handlers/login.h"
 #include "handlers/request.h"
 #include "handlers/session_edit.h"
+#include "handlers/session_export.h"
 #include "handlers/session_list.h"
 #include "handlers/sessions.h"
 
@@ -50,6 +51,7 @@ static const struct route routes[] = {
 	{"GET", "/api/chat-sessions/stats", WHO_OWNER, false, sessions_stats_steps},
 	{"POST", "/api/chat-sessions/batch", WHO_OWNER, false, session_batch_steps},
 	{"GET", "/api/chat-sessions/:id", WHO_OWNER, false, sessions_get_steps},
+	{"GET", "/api/chat-sessions/:id/export", WHO_OWNER, true, session_export_steps},
 	{"DELETE", "/api/chat-sessions/:id", WHO_OWNER, false, session_delete_steps},
 	{"PATCH", "/api/chat-sessions/:id/title", WHO_OWNER, false, session_title_steps},
 	{"POST", "/api/chat-sessions/:id/archive", WHO_OWNER, false, session_archive_steps},

@@ -1,4 +1,4 @@
-check_PROGRAMS += tests/unit/handlers/test_host tests/unit/handlers/test_request
+check_PROGRAMS += tests/unit/handlers/test_cursor tests/unit/handlers/test_export_format tests/unit/handlers/test_host tests/unit/handlers/test_request
 tests_unit_handlers_test_request_SOURCES = tests/unit/handlers/test_request.c
 tests_unit_handlers_test_request_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_handlers_test_request_LDADD = libhandlers.a libauth.a libchat.a libllm.a libfcgi_server.a libdb.a libnet.a libbase.a \
@@ -7,3 +7,11 @@ tests_unit_handlers_test_request_LDADD = libhandlers.a libauth.a libchat.a libll
 tests_unit_handlers_test_host_SOURCES = tests/unit/handlers/test_host.c tests/unit/support.h
 tests_unit_handlers_test_host_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_handlers_test_host_LDADD = $(tests_unit_handlers_test_request_LDADD)
+
+tests_unit_handlers_test_cursor_SOURCES = tests/unit/handlers/test_cursor.c
+tests_unit_handlers_test_cursor_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_handlers_test_cursor_LDADD = $(tests_unit_handlers_test_request_LDADD)
+
+tests_unit_handlers_test_export_format_SOURCES = tests/unit/handlers/test_export_format.c
+tests_unit_handlers_test_export_format_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_handlers_test_export_format_LDADD = $(tests_unit_handlers_test_request_LDADD)
