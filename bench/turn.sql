@@ -9,7 +9,8 @@ WITH session AS (
  INSERT INTO chat_sessions (id, user_id, anonymous, name, agent_id, title, message_count)
  VALUES (lpad(:question, 32, '0')::uuid, lpad(:client_id, 32, '0')::uuid, 'true'::boolean, lpad(:question, 36, '0'), 'instant', 'Question', 2)
  ON CONFLICT (user_id, name) DO UPDATE
- SET updated_at = now(), message_count = chat_sessions.message_count + 2
+ SET updated_at = now(), message_count = chat_sessions.message_count + 2,
+  title = CASE WHEN chat_sessions.title = '' THEN excluded.title ELSE chat_sessions.title END
  RETURNING id
 ), question AS (
  INSERT INTO chat_messages (id, session_id, client_id, role, content, parts, status, agent_id, ended_at)

@@ -66,7 +66,8 @@ void export_csv_cell(struct buf *out, struct str text)
 
 static void csv_row(struct buf *out, const struct message_row *m)
 {
-	const struct str cells[] = {m->id, m->parent_id, m->created_at, m->role, m->content, m->status, m->agent_id, m->model, m->rating, m->comment};
+	const struct str cells[] = {m->id,     m->parent_id, m->created_at, m->role,   m->content,
+				    m->status, m->agent_id,  m->model,      m->rating, m->comment};
 
 	for (size_t i = 0; i < N_ELEMENTS(cells); i++) {
 		if (i)
@@ -74,7 +75,8 @@ static void csv_row(struct buf *out, const struct message_row *m)
 		export_csv_cell(out, cells[i]);
 	}
 	if (m->has_usage)
-		buf_printf(out, ",%lld,%lld,%lld\r\n", (long long)m->prompt_tokens, (long long)m->completion_tokens, (long long)m->total_tokens);
+		buf_printf(out, ",%lld,%lld,%lld\r\n", (long long)m->prompt_tokens, (long long)m->completion_tokens,
+			   (long long)m->total_tokens);
 	else
 		buf_add_str(out, STR(",,,\r\n"));
 }
@@ -83,7 +85,10 @@ static void csv_row(struct buf *out, const struct message_row *m)
 
 static void markdown_message(struct buf *out, const struct message_row *m)
 {
-	buf_printf(out, "## %s · %.*s", str_eq(m->role, STR("user")) ? "User" : str_eq(m->role, STR("assistant")) ? "Assistant" : "System",
+	buf_printf(out, "## %s · %.*s",
+		   str_eq(m->role, STR("user"))        ? "User"
+		   : str_eq(m->role, STR("assistant")) ? "Assistant"
+						       : "System",
 		   STR_ARG(m->created_at));
 	if (m->n_answers > 1)
 		buf_printf(out, " · %lld/%lld", (long long)m->answer_place, (long long)m->n_answers);
@@ -111,11 +116,12 @@ void export_begin(struct buf *out, enum export_format format, const struct sessi
 		break;
 	case EXPORT_CSV: /* the mark tells spreadsheets that it is UTF-8 */
 		buf_add_str(out, STR("\xEF\xBB\xBF"
-				     "id,parentId,createdAt,role,content,status,agentId,model,rating,comment,promptTokens,completionTokens,totalTokens\r\n"));
+				     "id,parentId,createdAt,role,content,status,agentId,model,rating,comment,promptTokens,completionTokens,"
+				     "totalTokens\r\n"));
 		break;
 	default:
-		buf_printf(out, "# %.*s\n\n- chatId: %.*s\n- agent: %.*s\n- exported: %s\n\n", STR_ARG(session->title), STR_ARG(session->chat_id),
-			   STR_ARG(session->agent_id), exported_at);
+		buf_printf(out, "# %.*s\n\n- chatId: %.*s\n- agent: %.*s\n- exported: %s\n\n", STR_ARG(session->title),
+			   STR_ARG(session->chat_id), STR_ARG(session->agent_id), exported_at);
 	}
 }
 
@@ -142,8 +148,9 @@ void export_end(struct buf *out, enum export_format format)
  * more than a letter, no marks that turn the direction of writing. */
 static bool fits_name(const char *p, size_t n)
 {
-	static const char *const marks[] = {"\xE2\x80\x8E", "\xE2\x80\x8F", "\xE2\x80\xA8", "\xE2\x80\xA9", "\xE2\x80\xAA", "\xE2\x80\xAB", "\xE2\x80\xAC",
-					    "\xE2\x80\xAD", "\xE2\x80\xAE", "\xE2\x81\xA6", "\xE2\x81\xA7", "\xE2\x81\xA8", "\xE2\x81\xA9"};
+	static const char *const marks[] = {"\xE2\x80\x8E", "\xE2\x80\x8F", "\xE2\x80\xA8", "\xE2\x80\xA9", "\xE2\x80\xAA",
+					    "\xE2\x80\xAB", "\xE2\x80\xAC", "\xE2\x80\xAD", "\xE2\x80\xAE", "\xE2\x81\xA6",
+					    "\xE2\x81\xA7", "\xE2\x81\xA8", "\xE2\x81\xA9"};
 
 	if (n == 1)
 		return (unsigned char)*p >= 0x20 && *p != 0x7f && !strchr("/\\:*?\"<>|%;'`$", *p);
@@ -180,7 +187,8 @@ void export_disposition(struct buf *out, enum export_format format, struct str t
 	name = str_trim(buf_str(&clean));
 	while (name.len && name.p[0] == '.')
 		name = str_skip(name, 1);
-	buf_printf(out, "Content-Disposition: attachment; filename=\"llmchat-%.*s.%s\"", SHORT_ID, id.len >= SHORT_ID ? id.p : "sessions", formats[format].ending);
+	buf_printf(out, "Content-Disposition: attachment; filename=\"llmchat-%.*s.%s\"", SHORT_ID, id.len >= SHORT_ID ? id.p : "sessions",
+		   formats[format].ending);
 	if (name.len) {
 		buf_add_str(out, STR("; filename*=UTF-8''"));
 		add_percent(out, name);

@@ -67,12 +67,9 @@ static enum flow_next begin_start(struct request *r)
 }
 
 const struct step history_retry_steps[] = {
-	{"whose_session", whose_write_start, NULL},
-	{"parse_body", body_start, NULL},
-	{"find_question", find_start, find_finish},
-	{"begin_turn", begin_start, NULL},
-	{"read_answer", chat_read_start, chat_read_finish},
-	{NULL, NULL, NULL},
+	{"whose_session", whose_write_start, NULL},         {"parse_body", body_start, NULL},
+	{"find_question", find_start, find_finish},         {"begin_turn", begin_start, NULL},
+	{"read_answer", chat_read_start, chat_read_finish}, {NULL, NULL, NULL},
 };
 
 /* ---- feedback ---- */
@@ -93,7 +90,8 @@ static bool read_rating(const struct json *body, struct str *rating, struct json
 	if (!json_get(body, "rating"))
 		return true;
 	*rating = json_as_str(json_get(body, "rating"));
-	return str_eq(*rating, STR("good")) || str_eq(*rating, STR("bad")) || json_complain(c, "rating", "rating must be good, bad or null.");
+	return str_eq(*rating, STR("good")) || str_eq(*rating, STR("bad")) ||
+	       json_complain(c, "rating", "rating must be good, bad or null.");
 }
 
 static enum flow_next rate_start(struct request *r)
@@ -102,8 +100,9 @@ static enum flow_next rate_start(struct request *r)
 	struct session_owner owner = whose(r);
 	struct json_complaint complaint = {0};
 
-	if (!json_read_str(r->body, "chatId", true, 1, CHAT_ID_MAX, &chat_id, &complaint) || !read_message_id(r->body, &message_id, &complaint) ||
-	    !read_rating(r->body, &rating, &complaint) || !json_read_str(r->body, "comment", false, 0, MAX_COMMENT, &comment, &complaint))
+	if (!json_read_str(r->body, "chatId", true, 1, CHAT_ID_MAX, &chat_id, &complaint) ||
+	    !read_message_id(r->body, &message_id, &complaint) || !read_rating(r->body, &rating, &complaint) ||
+	    !json_read_str(r->body, "comment", false, 0, MAX_COMMENT, &comment, &complaint))
 		return request_reject_field(r, &complaint);
 	if (!chat_id_valid(chat_id))
 		return request_reject(r, ERR_SESSION_NOT_FOUND);
@@ -172,7 +171,8 @@ static enum flow_next init_start(struct request *r)
 	struct json_writer w = {.out = &b};
 
 	if (!request_query(r, "agentId", &agent_id) || agent_id.len == 0 || agent_id.len > MAX_AGENT_ID)
-		return request_reject_because(r, ERR_VALIDATION, "agentId", "agentId is required: the id of an agent, 1 to %d characters.", (int)MAX_AGENT_ID);
+		return request_reject_because(r, ERR_VALIDATION, "agentId", "agentId is required: the id of an agent, 1 to %d characters.",
+					      (int)MAX_AGENT_ID);
 	if (!agents_loaded(r->app->agents))
 		return request_reject(r, ERR_DB_UNAVAILABLE);
 	agent = agents_find(r->app->agents, agent_id);

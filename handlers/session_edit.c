@@ -72,7 +72,8 @@ static enum flow_next create_start(struct request *r)
 	    !read_title(r->body, false, &session.title, &complaint))
 		return request_reject_field(r, &complaint);
 	if (!chat_id_valid(session.chat_id))
-		return request_reject_because(r, ERR_VALIDATION, "chatId", "chatId may have letters, digits, '.', '_', ':' and '-' only, at most %d of them.",
+		return request_reject_because(r, ERR_VALIDATION, "chatId",
+					      "chatId may have letters, digits, '.', '_', ':' and '-' only, at most %d of them.",
 					      (int)CHAT_ID_MAX);
 	if (!check_agent(r, session.agent_id))
 		return FLOW_DONE;
@@ -172,7 +173,8 @@ static enum flow_next delete_start(struct request *r)
 static enum flow_next refuse_change(struct request *r)
 {
 	if (r->query.op.err == -ERR_CONFLICT)
-		return request_reject_because(r, ERR_CONFLICT, NULL, "Somebody did the same to these sessions at this moment; please try again.");
+		return request_reject_because(r, ERR_CONFLICT, NULL,
+					      "Somebody did the same to these sessions at this moment; please try again.");
 	return request_reject(r, r->query.op.err);
 }
 
@@ -188,8 +190,8 @@ static enum flow_next change_finish(struct request *r)
 	return reply_session(r, &row, false);
 }
 
-#define CHANGE(name, start)                                                                               \
-	const struct step name[] = {                                                                      \
+#define CHANGE(name, start)                                                                                                                \
+	const struct step name[] = {                                                                                                       \
 		{"whose_session", whose_write_start, NULL}, {"change_session", start, change_finish}, {NULL, NULL, NULL}}
 CHANGE(session_archive_steps, archive_start);
 CHANGE(session_restore_steps, restore_start);
@@ -199,7 +201,9 @@ CHANGE(session_delete_steps, delete_start);
 
 static const char *const results[][2] = {
 	/* operation, what it is called when it is done */
-	{"archive", "archived"}, {"restore", "restored"}, {"delete", "deleted"},
+	{"archive", "archived"},
+	{"restore", "restored"},
+	{"delete", "deleted"},
 };
 
 static const char *result_of(struct str operation)
@@ -218,7 +222,8 @@ static bool read_ids(const struct json *body, struct buf *refs, struct json_comp
 		return json_complain(c, "ids", "ids must be a list of 1 to %d ids of sessions.", (int)SESSIONS_MAX_BATCH);
 	for (size_t i = 0; i < json_len(list); i++) {
 		if (json_kind(json_at(list, i)) != JSON_STRING || !chat_id_valid(json_as_str(json_at(list, i))))
-			return json_complain(c, "ids", "ids[%zu] must be a chatId, 1 to %d letters, digits, '.', '_', ':' and '-'.", i, (int)CHAT_ID_MAX);
+			return json_complain(c, "ids", "ids[%zu] must be a chatId, 1 to %d letters, digits, '.', '_', ':' and '-'.", i,
+					     (int)CHAT_ID_MAX);
 		text_array_add(refs, json_as_str(json_at(list, i)));
 	}
 	text_array_close(refs);
@@ -231,7 +236,8 @@ static enum flow_next batch_start(struct request *r)
 	struct str operation = {NULL, 0}, copy;
 	struct buf refs = {0};
 
-	if (!json_read_str(r->body, "operation", true, 1, sizeof("restore"), &operation, &complaint) || !read_ids(r->body, &refs, &complaint)) {
+	if (!json_read_str(r->body, "operation", true, 1, sizeof("restore"), &operation, &complaint) ||
+	    !read_ids(r->body, &refs, &complaint)) {
 		buf_fini(&refs);
 		return request_reject_field(r, &complaint);
 	}

@@ -68,8 +68,8 @@ static enum flow_next page_start(struct request *r)
 	if (!request_can_send(r))
 		return FLOW_WAIT;
 	e->asked = true;
-	messages_export(r->app->pool, &r->query, uuid_str(&r->user_id), uuid_str(&e->session_id), e->after_us, uuid_str(&e->after_id), PAGE_ROWS,
-			PAGE_BYTES);
+	messages_export(r->app->pool, &r->query, uuid_str(&r->user_id), uuid_str(&e->session_id), e->after_us, uuid_str(&e->after_id),
+			PAGE_ROWS, PAGE_BYTES);
 	return FLOW_WAIT;
 }
 

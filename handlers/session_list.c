@@ -19,7 +19,8 @@ struct listing {
 
 static bool valid_status(struct str status)
 {
-	return str_eq(status, STR("active")) || str_eq(status, STR("archived")) || str_eq(status, STR("deleted")) || str_eq(status, STR("all"));
+	return str_eq(status, STR("active")) || str_eq(status, STR("archived")) || str_eq(status, STR("deleted")) ||
+	       str_eq(status, STR("all"));
 }
 
 /* False: the request has been refused. */
@@ -33,7 +34,8 @@ static bool read_filters(struct request *r, struct listing *listing)
 	}
 	if (request_query(r, "agentId", &list->agent_id) &&
 	    (list->agent_id.len == 0 || list->agent_id.len > MAX_AGENT_ID || !str_only(list->agent_id, STR(NAME_CHARS)))) {
-		request_reject_because(r, ERR_VALIDATION, "agentId", "agentId must be the id of an agent, 1 to %d characters.", (int)MAX_AGENT_ID);
+		request_reject_because(r, ERR_VALIDATION, "agentId", "agentId must be the id of an agent, 1 to %d characters.",
+				       (int)MAX_AGENT_ID);
 		return false;
 	}
 	listing->scope = arena_printf(&r->arena, "%s %.*s %.*s", r->user_id.text, STR_ARG(list->status), STR_ARG(list->agent_id));
@@ -60,7 +62,8 @@ static bool read_place(struct request *r, struct listing *listing)
 		listing->list.after_id = uuid_str(&listing->after_id);
 		return true;
 	}
-	request_reject_because(r, ERR_VALIDATION, "cursor", "cursor must be the nextCursor of this list, with the same agentId and status.");
+	request_reject_because(r, ERR_VALIDATION, "cursor",
+			       "cursor must be the nextCursor of this list, with the same agentId and status.");
 	return false;
 }
 

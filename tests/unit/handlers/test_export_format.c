@@ -21,10 +21,30 @@ static void expect(struct buf *out, const char *expected)
 static void cells_are_quoted_and_never_formulas(void **state)
 {
 	static const char *const samples[][2] = {
-		{"", "\"\""}, {"plain", "\"plain\""}, {"a,b", "\"a,b\""}, {"a\r\nb", "\"a\r\nb\""}, {"\"", "\"\"\"\""}, {"say \"hi\"", "\"say \"\"hi\"\"\""},
-		{"\"\"\"", "\"\"\"\"\"\"\"\""}, {"=1+1", "\"'=1+1\""}, {"+1", "\"'+1\""}, {"-1", "\"'-1\""}, {"@x", "\"'@x\""}, {"\tx", "\"'\tx\""},
-		{"\rx", "\"'\rx\""}, {"\nx", "\"'\nx\""}, {"＝1", "\"'＝1\""}, {"＋1", "\"'＋1\""}, {"－1", "\"'－1\""}, {"＠x", "\"'＠x\""},
-		{"=", "\"'=\""}, {"=\"x\"", "\"'=\"\"x\"\"\""}, {" =1", "\" =1\""}, {"1=1", "\"1=1\""}, {"终", "\"终\""}, {"'=1", "\"'=1\""},
+		{"", "\"\""},
+		{"plain", "\"plain\""},
+		{"a,b", "\"a,b\""},
+		{"a\r\nb", "\"a\r\nb\""},
+		{"\"", "\"\"\"\""},
+		{"say \"hi\"", "\"say \"\"hi\"\"\""},
+		{"\"\"\"", "\"\"\"\"\"\"\"\""},
+		{"=1+1", "\"'=1+1\""},
+		{"+1", "\"'+1\""},
+		{"-1", "\"'-1\""},
+		{"@x", "\"'@x\""},
+		{"\tx", "\"'\tx\""},
+		{"\rx", "\"'\rx\""},
+		{"\nx", "\"'\nx\""},
+		{"＝1", "\"'＝1\""},
+		{"＋1", "\"'＋1\""},
+		{"－1", "\"'－1\""},
+		{"＠x", "\"'＠x\""},
+		{"=", "\"'=\""},
+		{"=\"x\"", "\"'=\"\"x\"\"\""},
+		{" =1", "\" =1\""},
+		{"1=1", "\"1=1\""},
+		{"终", "\"终\""},
+		{"'=1", "\"'=1\""},
 	};
 	struct buf out = {0};
 
@@ -37,13 +57,15 @@ static void cells_are_quoted_and_never_formulas(void **state)
 
 static void a_row_of_csv_has_as_many_cells_as_its_head(void **state)
 {
-	struct message_row m = {.id = STR("1"), .role = STR("user"), .content = STR("=x"), .status = STR("complete"), .created_at = STR("now")};
+	struct message_row m = {
+		.id = STR("1"), .role = STR("user"), .content = STR("=x"), .status = STR("complete"), .created_at = STR("now")};
 	struct session_row session = {.id = STR("s")};
 	struct buf out = {0};
 
 	(void)state;
 	export_begin(&out, EXPORT_CSV, &session, "now");
-	expect(&out, "\xEF\xBB\xBFid,parentId,createdAt,role,content,status,agentId,model,rating,comment,promptTokens,completionTokens,totalTokens\r\n");
+	expect(&out, "\xEF\xBB\xBFid,parentId,createdAt,role,content,status,agentId,model,rating,comment,promptTokens,completionTokens,"
+		     "totalTokens\r\n");
 	export_message(&out, EXPORT_CSV, &m, true);
 	expect(&out, "\"1\",\"\",\"now\",\"user\",\"'=x\",\"complete\",\"\",\"\",\"\",\"\",,,\r\n");
 	m.has_usage = true;
@@ -56,7 +78,8 @@ static void a_row_of_csv_has_as_many_cells_as_its_head(void **state)
 
 static void json_has_commas_between_messages_only(void **state)
 {
-	struct message_row m = {.id = STR("1"), .role = STR("user"), .content = STR("x"), .status = STR("complete"), .created_at = STR("now")};
+	struct message_row m = {
+		.id = STR("1"), .role = STR("user"), .content = STR("x"), .status = STR("complete"), .created_at = STR("now")};
 	struct session_row session = {.id = STR("s")};
 	struct buf out = {0};
 	struct json *j;
