@@ -311,6 +311,8 @@ static bool consistent(const struct conf *conf, char *why, size_t why_size)
 		snprintf(why, why_size, "TOKEN_SECRET_PREVIOUS must be empty or have at least %d bytes.", MIN_SECRET);
 	else if (*conf->secrets_key && strlen(conf->secrets_key) < MIN_SECRET)
 		snprintf(why, why_size, "SECRETS_KEY must have at least %d bytes; `openssl rand -base64 48` makes one.", MIN_SECRET);
+	else if (*conf->secrets_key_previous && strlen(conf->secrets_key_previous) < MIN_SECRET)
+		snprintf(why, why_size, "SECRETS_KEY_PREVIOUS must be empty or have at least %d bytes.", MIN_SECRET);
 	else if (!one_of(conf->db_sslmode, sslmodes))
 		snprintf(why, why_size, "DB_SSLMODE is %s: it must be disable, allow, prefer, require, verify-ca or verify-full.", conf->db_sslmode);
 	else if (!log_level_from(str_from(conf->log_level), &level))

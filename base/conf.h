@@ -64,6 +64,7 @@
 	X(TEXT,   admin_username,          "ADMIN_USERNAME",                    "",            0,    64,            PLAIN,  "with ADMIN_PASSWORD: made an administrator while there is none at all")       \
 	X(TEXT,   admin_password,          "ADMIN_PASSWORD",                    "",            0,    1024,          SECRET, "of that first administrator; at least 8 characters; take it away afterwards") \
 	X(TEXT,   secrets_key,             "SECRETS_KEY",                       "",            0,    512,           SECRET, "seals stored provider keys; at least 32 bytes")                               \
+	X(TEXT,   secrets_key_previous,    "SECRETS_KEY_PREVIOUS",              "",            0,    512,           SECRET, "the key before this one: what it has sealed still opens; empty, or at least 32 bytes") \
 	X(BOOL,   chat_anonymous,          "CHAT_ANONYMOUS",                    "false",       0,    0,             PLAIN,  "people may chat without login; a signed cookie owns their sessions")          \
 	X(TEXT,   agents_config_path,      "AGENTS_CONFIG_PATH",                "config/agents.json", 1, 4096,     PLAIN,  "file whose agents are created if they do not exist yet")                      \
 	X(TEXT,   provider_ca_file,        "PROVIDER_CA_FILE",                  "",            0,    4096,          PLAIN,  "PEM file of the certificate authorities trusted for providers, in place of the system's; empty: the system's") \

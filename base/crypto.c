@@ -73,6 +73,27 @@ void crypto_sha256_hex(struct str data, char out[2 * CRYPTO_HASH_BYTES + 1])
 	sodium_bin2hex(out, 2 * CRYPTO_HASH_BYTES + 1, hash, sizeof(hash));
 }
 
+_Static_assert((int)CRYPTO_KEY_BYTES == (int)crypto_aead_xchacha20poly1305_ietf_KEYBYTES &&
+		       (int)CRYPTO_NONCE_BYTES == (int)crypto_aead_xchacha20poly1305_ietf_NPUBBYTES &&
+		       (int)CRYPTO_SEAL_BYTES == (int)CRYPTO_NONCE_BYTES + (int)crypto_aead_xchacha20poly1305_ietf_ABYTES,
+	       "as libsodium has them");
+
+void crypto_seal(const unsigned char key[CRYPTO_KEY_BYTES], struct str about, struct str plain, unsigned char *out)
+{
+	randombytes_buf(out, CRYPTO_NONCE_BYTES);
+	crypto_aead_xchacha20poly1305_ietf_encrypt(out + CRYPTO_NONCE_BYTES, NULL, (const unsigned char *)plain.p, plain.len,
+						   (const unsigned char *)about.p, about.len, NULL, out, key);
+}
+
+bool crypto_open(const unsigned char key[CRYPTO_KEY_BYTES], struct str about, struct str sealed, unsigned char *out)
+{
+	const unsigned char *nonce = (const unsigned char *)sealed.p;
+
+	return sealed.len >= CRYPTO_SEAL_BYTES &&
+	       crypto_aead_xchacha20poly1305_ietf_decrypt(out, NULL, NULL, nonce + CRYPTO_NONCE_BYTES, sealed.len - CRYPTO_NONCE_BYTES,
+							  (const unsigned char *)about.p, about.len, nonce, key) == 0;
+}
+
 bool crypto_equal(const void *a, const void *b, size_t n)
 {
 	return sodium_memcmp(a, b, n) == 0;

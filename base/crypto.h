@@ -1,4 +1,4 @@
-/* What we use of libsodium: random bytes, keyed and plain hashes, constant-time compare, text forms; and of libargon2: password hashes. */
+/* What we use of libsodium: random bytes, keyed and plain hashes, sealing, constant-time compare, text forms; and of libargon2: password hashes. */
 #pragma once
 #include "base/str.h"
 
@@ -15,6 +15,14 @@ void crypto_mac(struct str key, const struct str *parts, size_t n_parts, unsigne
 void crypto_hmac(struct str key, struct str data, unsigned char out[CRYPTO_MAC_BYTES]);
 /* SHA-256 as lower-case hex and a NUL. */
 void crypto_sha256_hex(struct str data, char out[2 * CRYPTO_HASH_BYTES + 1]);
+
+enum { CRYPTO_KEY_BYTES = 32, CRYPTO_NONCE_BYTES = 24, CRYPTO_SEAL_BYTES = CRYPTO_NONCE_BYTES + 16 };
+/* XChaCha20-Poly1305 with a random nonce: writes the nonce, the ciphertext and its tag, plain.len + CRYPTO_SEAL_BYTES bytes. What is
+ * sealed opens with the same key and the same `about` only, which itself is not part of it. base/seal.h has the form that is stored. */
+void crypto_seal(const unsigned char key[CRYPTO_KEY_BYTES], struct str about, struct str plain, unsigned char *out);
+/* Writes sealed.len - CRYPTO_SEAL_BYTES bytes; false if that is not what was sealed. */
+MUST_CHECK bool crypto_open(const unsigned char key[CRYPTO_KEY_BYTES], struct str about, struct str sealed, unsigned char *out);
+
 /* Time does not depend on where they differ. */
 bool crypto_equal(const void *a, const void *b, size_t n);
 /* Overwrites secrets in a way that no compiler leaves out. */

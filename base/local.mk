@@ -20,6 +20,7 @@ libbase_a_SOURCES = \
 	base/op.h \
 	base/password.c base/password.h \
 	base/process.c base/process.h \
+	base/seal.c base/seal.h \
 	base/secret.c base/secret.h \
 	base/siblings.c base/siblings.h \
 	base/str.c base/str.h \

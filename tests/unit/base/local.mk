@@ -17,6 +17,7 @@ check_PROGRAMS += \
 	tests/unit/base/test_mem \
 	tests/unit/base/test_password \
 	tests/unit/base/test_process \
+	tests/unit/base/test_seal \
 	tests/unit/base/test_secret \
 	tests/unit/base/test_siblings \
 	tests/unit/base/test_str \
@@ -95,6 +96,10 @@ tests_unit_base_test_worker_LDADD = $(base_test_libs)
 tests_unit_base_test_password_SOURCES = tests/unit/base/test_password.c tests/unit/support.h
 tests_unit_base_test_password_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_base_test_password_LDADD = $(base_test_libs)
+
+tests_unit_base_test_seal_SOURCES = tests/unit/base/test_seal.c tests/unit/support.h
+tests_unit_base_test_seal_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_base_test_seal_LDADD = $(base_test_libs)
 
 tests_unit_base_test_secret_SOURCES = tests/unit/base/test_secret.c tests/unit/support.h
 tests_unit_base_test_secret_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)

@@ -535,6 +535,9 @@ static void wants_long_secrets(void **state)
 	setenv("SECRETS_KEY", "0123456789abcdef0123456789abcde", 1);
 	assert_refused(NULL, "SECRETS_KEY", "32", "");
 	setenv("SECRETS_KEY", "", 1);
+	setenv("SECRETS_KEY_PREVIOUS", "0123456789abcdef0123456789abcde", 1);
+	assert_refused(NULL, "SECRETS_KEY_PREVIOUS", "empty", "32");
+	setenv("SECRETS_KEY_PREVIOUS", "", 1);
 	setenv("TOKEN_SECRET_PREVIOUS", "0123456789abcdef0123456789abcde", 1);
 	assert_refused(NULL, "TOKEN_SECRET_PREVIOUS", "empty", "32");
 	setenv("TOKEN_SECRET_PREVIOUS", "0123456789abcdef0123456789abcdeX", 1);
