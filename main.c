@@ -38,8 +38,8 @@ enum {
 	DB_KEPT_ASIDE = 2,                 /* connections for llmchatctl and jobs */
 	DRAIN_TICK_MS = 50,
 	START_TICK_MS = 5,
-	START_PATIENCE_MS = 2000,          /* for the database and the agents, before the first request is taken */
-	LAST_WORDS_MS = 3000, /* to store the endings of turns that the drain interrupted */
+	START_PATIENCE_MS = 2000, /* for the database and the agents, before the first request is taken */
+	LAST_WORDS_MS = 3000,     /* to store the endings of turns that the drain interrupted */
 };
 
 struct responder {
@@ -132,7 +132,7 @@ static void on_start_tick(void *arg)
 
 static void on_database_reachable(void *arg)
 {
-	agents_load(arg);
+	agents_load_all(arg);
 }
 
 static void on_change(void *arg, struct str kind, struct str id)
@@ -142,6 +142,8 @@ static void on_change(void *arg, struct str kind, struct str id)
 	people_forget(me->auth.people, kind, id);
 	if (kind.len == 0 || str_eq(kind, STR("agent")))
 		agents_load(me->app.agents);
+	else if (str_eq(kind, STR("agents")))
+		agents_reload(me->app.agents);
 }
 
 static void raise_descriptor_limit(void)
@@ -167,7 +169,8 @@ static int start_parts(struct responder *me, char *why, size_t why_size)
 	me->pool = pool_new(me->loop, me->resolver, conf, (int)slot,
 			    (size_t)conf_share(conf->db_max_connections - DB_KEPT_ASIDE, conf->responders, slot),
 			    (size_t)conf_share(conf->db_min_connections, conf->responders, slot));
-	me->app = (struct app){.conf = conf, .loop = me->loop, .pool = me->pool, .turns = &me->turns, .auth = &me->auth, .server = &me->server};
+	me->app = (struct app){
+		.conf = conf, .loop = me->loop, .pool = me->pool, .turns = &me->turns, .auth = &me->auth, .server = &me->server};
 	me->app.began_us = clock_mono_us();
 	me->app.process = &me->process;
 	me->siblings = me->app.siblings = siblings_new(me->loop, &me->process, host_publish, &me->app);
@@ -228,8 +231,8 @@ static void log_stopped(const struct responder *me)
 {
 	struct loop_lag lag = loop_lag(me->loop);
 
-	log_info(NULL, "stopped", "loop_turns", lag.n_turns, "loop_p50_us", lag.p50_us, "loop_p99_us", lag.p99_us, "loop_max_us", lag.max_us,
-		 "loop_slow", lag.n_slow, "log_lines_dropped", log_n_dropped());
+	log_info(NULL, "stopped", "loop_turns", lag.n_turns, "loop_p50_us", lag.p50_us, "loop_p99_us", lag.p99_us, "loop_max_us",
+		 lag.max_us, "loop_slow", lag.n_slow, "log_lines_dropped", log_n_dropped());
 }
 
 static int run(struct responder *me, int slot)
@@ -289,9 +292,10 @@ static void print_usage(FILE *out)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"slot", required_argument, NULL, 's'}, {"env-file", required_argument, NULL, 'e'}, {"check-config", no_argument, NULL, 'c'},
-		{"help-config", no_argument, NULL, 'C'}, {"routes", no_argument, NULL, 'r'}, {"version", no_argument, NULL, 'v'},
-		{"help", no_argument, NULL, 'h'}, {0},
+		{"slot", required_argument, NULL, 's'},   {"env-file", required_argument, NULL, 'e'},
+		{"check-config", no_argument, NULL, 'c'}, {"help-config", no_argument, NULL, 'C'},
+		{"routes", no_argument, NULL, 'r'},       {"version", no_argument, NULL, 'v'},
+		{"help", no_argument, NULL, 'h'},         {0},
 	};
 	const char *env_file = getenv("LLMCHAT_ENV_FILE");
 	struct responder me = {0};

@@ -12,6 +12,7 @@ enum { SLICE_BYTES = 64 * 1024 };
 
 const struct json_caps JSON_CAPS_USER = {.max_depth = 32, .max_nodes = 100000};
 const struct json_caps JSON_CAPS_PROVIDER = {.max_depth = JSON_PROVIDER_DEPTH, .max_nodes = 100000, .allow_nul = true};
+const struct json_caps JSON_CAPS_IMPORT = {.max_depth = 32, .max_nodes = 400000};
 
 static const struct json_object *object_of(const struct json *j)
 {
@@ -103,11 +104,10 @@ static const char *check_caps(struct str text, const struct json_caps *caps)
 		case '}': depth -= depth > 0; break;
 		case ',': n_nodes++; break;
 		case '\0': return "The body contains a NUL byte.";
-		case '/': /* json-c would take comments, */
+		case '/':  /* json-c would take comments, */
 		case '\'': /* keys in single quotes, which could hide anything from this walk, */
-		case 'I': /* Infinity */
-		case 'N': /* and NaN */
-			return "The body is not valid JSON.";
+		case 'I':  /* Infinity */
+		case 'N': /* and NaN */ return "The body is not valid JSON.";
 		default:
 			if (c == '-' || (c >= '0' && c <= '9')) {
 				size_t n = json_number_len(str_skip(text, i));
@@ -119,7 +119,8 @@ static const char *check_caps(struct str text, const struct json_caps *caps)
 			break;
 		}
 		if (n_nodes > caps->max_nodes)
-			return "The JSON has too many values (at most 100000).";
+			return caps->max_nodes == JSON_CAPS_IMPORT.max_nodes ? "The JSON has too many values (at most 400000)."
+									     : "The JSON has too many values (at most 100000).";
 	}
 	return NULL;
 }
@@ -310,7 +311,8 @@ bool json_read_int(const struct json *obj, const char *field, bool required, int
 		return true;
 	n = json_as_int(j, 0);
 	if (json_kind(j) != JSON_INT || n < min || n > max)
-		return json_complain(complaint, field, "%s must be a whole number from %lld to %lld.", field, (long long)min, (long long)max);
+		return json_complain(complaint, field, "%s must be a whole number from %lld to %lld.", field, (long long)min,
+				     (long long)max);
 	*out = n;
 	return true;
 }

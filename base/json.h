@@ -13,6 +13,8 @@ enum { JSON_PROVIDER_DEPTH = 64 }; /* JSON_CAPS_PROVIDER.max_depth */
 
 /* What users may send, and what we accept from providers. */
 extern const struct json_caps JSON_CAPS_USER, JSON_CAPS_PROVIDER;
+/* What administrators may send at once: five thousand agents with eighty values each. */
+extern const struct json_caps JSON_CAPS_IMPORT;
 
 /* Parses a whole text. -ERR_MALFORMED_JSON if it is not UTF-8, not JSON (RFC 8259) or beyond the caps; *why is then a literal sentence.
  * The caps are checked before anything is built. Free the result with json_free. */

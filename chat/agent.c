@@ -4,11 +4,11 @@
 #include <stdlib.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/conf.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "db/agents.h"
 #include "net/http.h"
 
 enum { DEFAULT_CONNECT_MS = 10000, MAX_TIMEOUT_MS = 86400000 };
@@ -59,10 +59,12 @@ bool agent_expand(struct str text, const struct conf *conf, struct arena *arena,
 	return complete;
 }
 
-static void disable(struct agent *agent, const char *why, struct str what)
+void agent_disable(struct agent *agent, const char *problem, struct str what)
 {
-	log_warn(NULL, "agent_inactive", "agent", agent->id, "reason", why, "what", what);
+	log_warn(NULL, "agent_inactive", "agent", agent->id, "reason", problem, "what", what);
 	agent->active = false;
+	agent->problem = problem;
+	agent->problem_with = arena_copy(&agent->arena, what);
 }
 
 /* A time limit of the agent's, if it is one, up to max_ms. */
@@ -78,7 +80,7 @@ static void read_timeouts(struct agent *agent, struct str text, const struct con
 	struct json *j = NULL;
 	const char *why;
 
-	if (json_parse(text, &JSON_CAPS_USER, &j, &why) != 0)
+	if (!str_eq(text, STR("{}")) && json_parse(text, &JSON_CAPS_USER, &j, &why) != 0)
 		j = NULL;
 	/* What a person waits for is never longer than the configuration allows. */
 	agent->timeouts = (struct llm_timeouts){
@@ -98,27 +100,75 @@ static struct str expand_field(struct agent *agent, struct str text, bool expand
 	if (!expand)
 		return arena_copy(&agent->arena, text);
 	if (!agent_expand(text, conf, &agent->arena, &made, &missing))
-		disable(agent, "variable_not_set", missing);
+		agent_disable(agent, "variable_not_set", missing);
 	return made;
 }
 
-struct agent *agent_new(const struct agent_row *row, const char *api_key, const struct conf *conf)
+static void read_capabilities(struct agent *agent)
+{
+	struct json *j = NULL;
+	struct str *list;
+	const char *why;
+
+	if (json_parse(agent->capabilities, &JSON_CAPS_USER, &j, &why) != 0)
+		return;
+	list = arena_alloc(&agent->arena, (json_len(j) + 1) * sizeof(*list));
+	for (size_t i = 0; i < json_len(j); i++)
+		list[agent->n_capabilities++] = arena_copy(&agent->arena, json_as_str(json_at(j, i)));
+	agent->capability_list = list;
+	json_free(j);
+}
+
+static struct agent_row copy_row(struct arena *arena, const struct agent_row *row)
+{
+	struct agent_row copy = *row;
+	struct str *const texts[] = {
+		&copy.id,           &copy.name,          &copy.description,   &copy.provider,   &copy.endpoint,
+		&copy.model,        &copy.system_prompt, &copy.on_disconnect, &copy.app_id,     &copy.temperature,
+		&copy.capabilities, &copy.features,      &copy.timeouts,      &copy.rate_limit, &copy.fallbacks,
+		&copy.sealed_with,  &copy.created_by,    &copy.created_at,    &copy.updated_at,
+	};
+
+	copy.sealed_api_key = STR(""); /* it has been opened, and nobody asks for it again */
+	for (size_t i = 0; i < N_ELEMENTS(texts); i++)
+		*texts[i] = arena_copy(arena, *texts[i]);
+	return copy;
+}
+
+static struct agent_seen *seen_new(void)
+{
+	struct agent_seen *seen = mem_alloc(sizeof(*seen));
+
+	*seen = (struct agent_seen){.n_refs = 1, .response_ms = -1};
+	return seen;
+}
+
+static void seen_unref(struct agent_seen *seen)
+{
+	if (--seen->n_refs == 0)
+		free(seen);
+}
+
+struct agent *agent_new(const struct agent_row *stored, const char *api_key, const struct conf *conf)
 {
 	struct agent *agent = mem_alloc(sizeof(*agent));
-	struct arena *arena = &agent->arena;
+	const struct agent_row *row = &agent->row;
 
 	agent->n_refs = 1;
-	agent->id = arena_copy(arena, row->id);
+	agent->row = copy_row(&agent->arena, stored);
+	agent->seen = seen_new();
+	agent->id = row->id;
 	agent->active = row->is_active;
-	agent->name = arena_copy(arena, row->name);
-	agent->description = arena_copy(arena, row->description);
-	agent->provider_name = arena_copy(arena, row->provider);
-	agent->system_prompt = arena_copy(arena, row->system_prompt);
-	agent->capabilities = arena_copy(arena, row->capabilities);
-	agent->features = arena_copy(arena, row->features);
+	agent->name = row->name;
+	agent->description = row->description;
+	agent->provider_name = row->provider;
+	agent->system_prompt = row->system_prompt;
+	agent->capabilities = row->capabilities;
+	agent->features = row->features;
+	read_capabilities(agent);
 	agent->model = expand_field(agent, row->model, row->from_file, conf);
 	agent->endpoint = expand_field(agent, row->endpoint, row->from_file, conf).p;
-	agent->api_key = api_key ? arena_cstr(arena, str_from(api_key)) : NULL;
+	agent->api_key = api_key ? arena_cstr(&agent->arena, str_from(api_key)) : NULL;
 	agent->has_temperature = str_to_double(row->temperature, &agent->temperature);
 	agent->max_tokens = row->max_tokens;
 	agent->context_tokens = row->context_tokens;
@@ -126,9 +176,9 @@ struct agent *agent_new(const struct agent_row *row, const char *api_key, const 
 	agent->provider = provider_named(agent->provider_name);
 	read_timeouts(agent, row->timeouts, conf);
 	if (!agent->provider)
-		disable(agent, "provider_not_supported", agent->provider_name);
-	else if (agent->active && !http_url_valid(agent->endpoint))
-		disable(agent, "endpoint_is_no_http_address", STR("endpoint")); /* not its text, which may hold a password */
+		agent_disable(agent, "provider_not_supported", agent->provider_name);
+	else if (!agent->problem && !http_url_valid(agent->endpoint))
+		agent_disable(agent, "endpoint_is_no_http_address", STR("endpoint")); /* not its text, which may hold a password */
 	return agent;
 }
 
@@ -142,6 +192,28 @@ void agent_unref(struct agent *agent)
 {
 	if (!agent || --agent->n_refs > 0)
 		return;
+	seen_unref(agent->seen);
 	arena_fini(&agent->arena);
 	free(agent);
+}
+
+void agent_succeed(struct agent *agent, const struct agent *before)
+{
+	seen_unref(agent->seen);
+	agent->seen = before->seen;
+	agent->seen->n_refs++;
+}
+
+void agent_note_response(struct agent *agent, int64_t response_ms)
+{
+	agent->seen->response_ms = response_ms;
+	agent->seen->at_real_us = clock_real_us();
+}
+
+bool agent_can(const struct agent *agent, struct str capability)
+{
+	for (size_t i = 0; i < agent->n_capabilities; i++)
+		if (str_eq(agent->capability_list[i], capability))
+			return true;
+	return false;
 }

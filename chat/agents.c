@@ -1,255 +1,293 @@
-/* Seeding and loading agents. The file's rows and keys stay in memory: the database never holds a key. */
+/* Seeding and loading. Ids and revisions of all agents come in one answer; only what has another revision is fetched, a hundred rows at a
+ * time, so that five thousand agents hold up nobody. The new list takes the place of the old one when it is whole. */
 #include "chat/agents.h"
 
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/backoff.h"
 #include "base/buf.h"
-#include "base/conf.h"
 #include "base/err.h"
-#include "base/json.h"
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/mem.h"
-#include "db/agents.h"
+#include "base/seal.h"
+#include "chat/agent_seeds.h"
+#include "db/pool.h"
+#include "db/text_array.h"
 
-enum { MAX_FILE_BYTES = 4 * 1024 * 1024 };
+enum { SEEDS_AT_ONCE = 200, ROWS_AT_ONCE = 100 };
 
-/* An agent of the file. */
-struct seed {
-	struct agent_row row;
-	const char *api_key; /* expanded; NULL if it has none */
-	bool key_missing;    /* the key's variable is not set: the agent cannot work until it is */
+struct agent_list {
+	struct agent **all; /* owned, as are the references; sorted by id */
+	size_t n;
 };
 
 struct agents {
 	struct pool *pool;
 	const struct conf *conf;
-	struct arena arena; /* of the seeds */
-	struct seed *seeds;
-	size_t n_seeds, at_seed;
-	struct query query;
-	bool loading, loaded;
-	bool again; /* something has changed while it was loading */
+	struct seal seal;
+	struct agent_seeds seeds;
+	struct agent_list now;
+	bool loading, loaded, again;
+	bool all; /* nothing of `now` is as good as what is stored, and seeds may be missing */
 	struct timer retry;
 	struct backoff backoff;
-	struct agent **list; /* sorted by id */
-	size_t n;
+	/* while it is loading: */
+	struct query listing, query; /* listing keeps ids and revisions until the end */
+	struct buf sent;             /* what query has borrowed */
+	size_t at_seed, n_seeds;     /* of this statement */
+	struct agent_list next;      /* a place for each row of listing; NULL: not fetched, or gone */
+	size_t at, n_at;             /* places of this statement */
 };
 
-static bool read_file(const char *path, struct buf *out)
-{
-	FILE *f = fopen(path, "re");
-	size_t n;
+static void fetch_more(struct agents *agents);
+static void add_seeds(struct agents *agents);
 
-	if (!f)
-		return false;
-	do {
-		n = fread(buf_reserve(out, 65536), 1, 65536, f);
-		out->len += n;
-	} while (n > 0 && out->len <= MAX_FILE_BYTES);
-	fclose(f);
-	return true;
+static void list_drop(struct agent_list *list)
+{
+	for (size_t i = 0; i < list->n; i++)
+		agent_unref(list->all[i]);
+	free(list->all);
+	*list = (struct agent_list){NULL, 0};
 }
 
-static struct str json_copy(struct arena *arena, const struct json *j, const char *otherwise)
+/* How many of them have an id that does not come after this one (or, not counting itself, before it). */
+static size_t list_rank(const struct agent_list *list, struct str id, bool with_itself)
 {
-	return arena_copy(arena, j ? json_text(j) : str_from(otherwise));
-}
+	size_t low = 0, high = list->n;
 
-static bool valid_id(struct str id)
-{
-	return id.len > 0 && id.len <= 64 && str_only(id, STR(NAME_CHARS));
-}
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		int order = str_compare(list->all[middle]->id, id);
 
-static bool read_timeouts(const struct json *j, struct json_complaint *c)
-{
-	static const char *const names[] = {"connectMs", "headersMs", "firstTokenMs", "idleMs", "totalMs"};
-	int64_t ms;
-
-	for (size_t i = 0; i < N_ELEMENTS(names); i++)
-		if (!json_read_int(j, names[i], false, 1, 86400000, &ms, c))
-			return false;
-	return true;
-}
-
-/* Reads one agent of the file; false with a complaint if a field is wrong. */
-static bool read_seed(const struct json *j, struct arena *arena, struct agent_row *row, struct str *api_key, struct json_complaint *c)
-{
-	double temperature = -1;
-
-	*row = (struct agent_row){.is_active = true, .from_file = true, .context_tokens = 8000, .on_disconnect = STR("finish")};
-	if (!json_read_str(j, "id", true, 1, 64, &row->id, c) || !json_read_str(j, "name", true, 1, 120, &row->name, c) ||
-	    !json_read_str(j, "description", false, 0, 2000, &row->description, c) ||
-	    !json_read_str(j, "provider", true, 1, 32, &row->provider, c) ||
-	    !json_read_str(j, "endpoint", true, 1, 2000, &row->endpoint, c) || !json_read_str(j, "model", true, 1, 120, &row->model, c) ||
-	    !json_read_str(j, "apiKey", false, 0, 1000, api_key, c) ||
-	    !json_read_str(j, "systemPrompt", false, 0, 100000, &row->system_prompt, c) ||
-	    !json_read_int(j, "maxTokens", false, 1, 32768, &row->max_tokens, c) ||
-	    !json_read_int(j, "contextTokens", false, 0, 2000000, &row->context_tokens, c) ||
-	    !json_read_number(j, "temperature", false, 0, 2, &temperature, c) ||
-	    !json_read_str(j, "onDisconnect", false, 6, 6, &row->on_disconnect, c) ||
-	    !json_read_bool(j, "isActive", &row->is_active, c) || !read_timeouts(json_get(j, "timeouts"), c))
-		return false;
-	if (!valid_id(row->id))
-		return json_complain(c, "id", "id may have letters, digits, '.', '_' and '-' only.");
-	if (!str_eq(row->on_disconnect, STR("finish")) && !str_eq(row->on_disconnect, STR("cancel")))
-		return json_complain(c, "onDisconnect", "onDisconnect must be finish or cancel.");
-	row->id = arena_copy(arena, row->id);
-	row->name = arena_copy(arena, row->name);
-	row->description = arena_copy(arena, row->description);
-	row->provider = arena_copy(arena, row->provider);
-	row->endpoint = arena_copy(arena, row->endpoint);
-	row->model = arena_copy(arena, row->model);
-	row->system_prompt = arena_copy(arena, row->system_prompt);
-	row->on_disconnect = arena_copy(arena, row->on_disconnect);
-	row->capabilities = json_copy(arena, json_get(j, "capabilities"), "[]");
-	row->features = json_copy(arena, json_get(j, "features"), "{}");
-	row->timeouts = json_copy(arena, json_get(j, "timeouts"), "{}");
-	row->temperature = temperature >= 0 ? arena_printf(arena, "%.6g", temperature) : STR("");
-	return true;
-}
-
-static void add_seed(struct agents *agents, const struct json *j)
-{
-	struct seed *seed = &agents->seeds[agents->n_seeds];
-	struct json_complaint complaint = {0};
-	struct str key = {NULL, 0}, missing;
-
-	if (!read_seed(j, &agents->arena, &seed->row, &key, &complaint)) {
-		log_error(NULL, "agent_invalid", "agent", json_as_str(json_get(j, "id")), "reason", complaint.sentence);
-		return;
+		if (order < 0 || (order == 0 && with_itself))
+			low = middle + 1;
+		else
+			high = middle;
 	}
-	if (key.p && !agent_expand(key, agents->conf, &agents->arena, &key, &missing)) {
-		log_warn(NULL, "agent_inactive", "agent", seed->row.id, "reason", "variable_not_set", "what", missing);
-		seed->key_missing = true;
-	}
-	seed->api_key = key.len && !seed->key_missing ? arena_cstr(&agents->arena, key) : NULL;
-	agents->n_seeds++;
+	return low;
 }
 
-/* 0, or -1 with a sentence. */
-static int read_seeds(struct agents *agents, char *why, size_t why_size)
+struct agent *agents_find(const struct agents *agents, struct str id)
 {
-	const char *path = agents->conf->agents_config_path, *complaint = "it is larger than 4 MiB.";
-	const struct json *list;
-	struct buf text = {0};
-	struct json *j = NULL;
-	int result = -1;
+	size_t at = list_rank(&agents->now, id, false);
 
-	if (!read_file(path, &text)) {
-		log_warn(NULL, "agents_file_missing", "path", path, "errno", errno);
-		return 0;
-	}
-	if (text.len > MAX_FILE_BYTES || json_parse(buf_str(&text), &JSON_CAPS_USER, &j, &complaint) != 0) {
-		snprintf(why, why_size, "AGENTS_CONFIG_PATH is %s: %s", path, complaint);
-		goto out;
-	}
-	list = json_get(j, "agents");
-	if (json_kind(list) != JSON_ARRAY || json_len(list) > AGENTS_MAX) {
-		snprintf(why, why_size, "AGENTS_CONFIG_PATH is %s: it must hold {\"agents\":[…]} with at most %d agents.", path, (int)AGENTS_MAX);
-		goto out;
-	}
-	agents->seeds = arena_alloc(&agents->arena, (json_len(list) + 1) * sizeof(*agents->seeds));
-	for (size_t i = 0; i < json_len(list); i++)
-		add_seed(agents, json_at(list, i));
-	result = 0;
-out:
-	json_free(j);
-	buf_fini(&text);
-	return result;
+	return at < agents->now.n && str_eq(agents->now.all[at]->id, id) ? agents->now.all[at] : NULL;
 }
 
-static struct agent *make_agent(const struct agents *agents, const struct agent_row *row)
+size_t agents_after(const struct agents *agents, struct str id)
 {
-	const struct seed *seed = NULL;
+	return list_rank(&agents->now, id, true);
+}
+
+/* Its own key, or the file's. */
+struct agent *agents_make(const struct agents *agents, const struct agent_row *row)
+{
+	const struct agent_seed *seed = row->from_file && !row->own_key ? agent_seeds_find(&agents->seeds, row->id) : NULL;
+	const struct agent *before = agents_find(agents, row->id);
+	struct arena arena = {0};
+	struct str key = {NULL, 0};
 	struct agent *agent;
 
-	for (size_t i = 0; i < agents->n_seeds && !seed && row->from_file; i++)
-		if (str_eq(agents->seeds[i].row.id, row->id))
-			seed = &agents->seeds[i];
-	agent = agent_new(row, seed ? seed->api_key : NULL, agents->conf);
+	if (row->sealed_api_key.len)
+		key = seal_open(&agents->seal, row->sealed_with, row->id, row->sealed_api_key, &arena);
+	agent = agent_new(row, row->sealed_api_key.len ? key.p : seed ? seed->api_key : NULL, agents->conf);
+	if (row->sealed_api_key.len && !key.p)
+		agent_disable(agent, "key_does_not_open", row->sealed_with);
 	if (seed && seed->key_missing)
-		agent->active = false;
+		agent_disable(agent, "variable_not_set", STR("apiKey"));
+	if (before)
+		agent_succeed(agent, before);
+	arena_fini(&arena);
 	return agent;
 }
 
-static void drop_list(struct agents *agents)
+static void end_loading(struct agents *agents)
 {
-	for (size_t i = 0; i < agents->n; i++)
-		agent_unref(agents->list[i]);
-	free(agents->list);
-	agents->list = NULL;
-	agents->n = 0;
+	query_fini(&agents->listing);
+	query_fini(&agents->query);
+	buf_fini(&agents->sent);
+	list_drop(&agents->next);
+	agents->loading = false;
 }
 
-static void take_rows(struct agents *agents)
+static void try_later(struct agents *agents)
 {
-	size_t n = query_n_rows(&agents->query), n_active = 0;
+	uint32_t retry_ms = backoff_next_ms(&agents->backoff);
 
-	drop_list(agents);
-	agents->list = mem_alloc(n * sizeof(struct agent *));
-	for (size_t i = 0; i < n; i++) {
-		struct agent_row row = agents_row(&agents->query, i);
-		struct agent *agent = make_agent(agents, &row);
+	log_warn(NULL, "agents_not_loaded", "sqlstate", query_sqlstate(agents->query.op.err ? &agents->query : &agents->listing),
+		 "retry_ms", retry_ms);
+	end_loading(agents);
+	timer_start(&agents->retry, retry_ms);
+}
 
-		agents->list[agents->n++] = agent;
-		n_active += agent->active;
+static void finish(struct agents *agents)
+{
+	struct agent_list *next = &agents->next, old = agents->now;
+	size_t n = 0, n_active = 0;
+
+	for (size_t i = 0; i < next->n; i++) {
+		if (!next->all[i])
+			continue; /* deleted meanwhile */
+		n_active += next->all[i]->active;
+		next->all[n++] = next->all[i];
 	}
+	agents->now = (struct agent_list){next->all, n};
+	*next = old; /* which end_loading drops */
 	agents->loaded = true;
+	agents->all = false;
+	backoff_reset(&agents->backoff);
+	end_loading(agents);
 	log_info(NULL, "agents_loaded", "agents", n, "active", n_active);
+	if (agents->again)
+		agents_load(agents);
+}
+
+static void on_fetched(struct op *op)
+{
+	struct agents *agents = CONTAINER_OF(op, struct agents, query.op);
+	size_t row = 0;
+
+	if (op->err) {
+		try_later(agents);
+		return;
+	}
+	for (size_t i = agents->at; i < agents->n_at && row < query_n_rows(&agents->query); i++) {
+		struct agent_row stored = agents_row(&agents->query, row);
+
+		if (agents->next.all[i] || !str_eq(stored.id, agents_revision_id(&agents->listing, i)))
+			continue;
+		agents->next.all[i] = agents_make(agents, &stored);
+		row++;
+	}
+	agents->at = agents->n_at;
+	query_fini(&agents->query);
+	fetch_more(agents);
+}
+
+static void fetch_more(struct agents *agents)
+{
+	size_t n = 0;
+
+	agents->sent.len = 0;
+	for (agents->n_at = agents->at; agents->n_at < agents->next.n && n < ROWS_AT_ONCE; agents->n_at++) {
+		if (agents->next.all[agents->n_at])
+			continue;
+		text_array_add(&agents->sent, agents_revision_id(&agents->listing, agents->n_at));
+		n++;
+	}
+	if (n == 0) {
+		finish(agents);
+		return;
+	}
+	text_array_close(&agents->sent);
+	agents->query.op.done = on_fetched;
+	agents_get(agents->pool, &agents->query, buf_str(&agents->sent));
 }
 
 static void on_listed(struct op *op)
 {
-	struct agents *agents = CONTAINER_OF(op, struct agents, query.op);
+	struct agents *agents = CONTAINER_OF(op, struct agents, listing.op);
+	size_t n = query_n_rows(&agents->listing);
 
-	agents->loading = false;
 	if (op->err) {
-		uint32_t retry_ms = backoff_next_ms(&agents->backoff);
-
-		log_warn(NULL, "agents_not_loaded", "sqlstate", query_sqlstate(&agents->query), "retry_ms", retry_ms);
-		timer_start(&agents->retry, retry_ms);
-	} else {
-		backoff_reset(&agents->backoff);
-		take_rows(agents);
+		try_later(agents);
+		return;
 	}
-	query_fini(&agents->query);
-	if (!op->err && agents->again)
-		agents_load(agents);
+	agents->next = (struct agent_list){mem_alloc((n + 1) * sizeof(struct agent *)), n};
+	for (size_t i = 0; i < n; i++) {
+		struct agent *known = agents->all ? NULL : agents_find(agents, agents_revision_id(&agents->listing, i));
+
+		if (known && known->row.revision == agents_revision(&agents->listing, i))
+			agents->next.all[i] = agent_ref(known);
+	}
+	agents->at = 0;
+	fetch_more(agents);
 }
 
-static void add_next(struct agents *agents);
+static void list_all(struct agents *agents)
+{
+	agents->again = false;
+	agents_revisions(agents->pool, &agents->listing);
+}
 
+/* One that the database does not take is told by itself; the others of its statement are sent once more, each alone. */
 static void on_added(struct op *op)
 {
 	struct agents *agents = CONTAINER_OF(op, struct agents, query.op);
-	struct str id = agents->seeds[agents->at_seed].row.id;
 
 	if (op->err == -ERR_DB_UNAVAILABLE || op->err == -ERR_OVERLOADED) {
-		on_listed(op);
+		try_later(agents);
 		return;
 	}
-	if (op->err) /* this one only */
-		log_error(NULL, "agent_not_added", "agent", id, "sqlstate", query_sqlstate(&agents->query));
-	else if (query_n_affected(&agents->query) > 0)
-		log_info(NULL, "agent_added", "agent", id);
-	agents->at_seed++;
+	for (size_t i = 0; i < query_n_rows(&agents->query); i++)
+		log_info(NULL, "agent_added", "agent", query_col(&agents->query, i, 0));
+	if (op->err && agents->n_seeds == 1)
+		log_error(NULL, "agent_not_added", "agent", agents->seeds.list[agents->at_seed].id, "sqlstate",
+			  query_sqlstate(&agents->query));
+	if (!op->err || agents->n_seeds == 1)
+		agents->at_seed += agents->n_seeds;
+	agents->n_seeds = op->err ? 1 : SEEDS_AT_ONCE;
 	query_fini(&agents->query);
-	add_next(agents);
+	add_seeds(agents);
 }
 
-static void add_next(struct agents *agents)
+static void add_seeds(struct agents *agents)
 {
-	if (agents->at_seed < agents->n_seeds) {
-		agents->query.op.done = on_added;
-		agents_add_missing(agents->pool, &agents->query, &agents->seeds[agents->at_seed].row);
-	} else {
-		agents->query.op.done = on_listed;
-		agents_list(agents->pool, &agents->query);
+	size_t left = agents->seeds.n - agents->at_seed;
+
+	if (left == 0) {
+		list_all(agents);
+		return;
 	}
+	if (agents->n_seeds > left)
+		agents->n_seeds = left;
+	agents->sent.len = 0;
+	for (size_t i = 0; i < agents->n_seeds; i++) {
+		buf_add_char(&agents->sent, i ? ',' : '[');
+		buf_add_str(&agents->sent, agents->seeds.list[agents->at_seed + i].columns);
+	}
+	buf_add_char(&agents->sent, ']');
+	agents->query.op.done = on_added;
+	agents_add_missing(agents->pool, &agents->query, buf_str(&agents->sent));
+}
+
+void agents_load(struct agents *agents)
+{
+	agents->again = true;
+	if (agents->loading)
+		return;
+	agents->loading = true;
+	timer_stop(&agents->retry);
+	agents->at_seed = agents->all ? 0 : agents->seeds.n;
+	agents->n_seeds = SEEDS_AT_ONCE;
+	add_seeds(agents);
+}
+
+/* What is under way is of no use any more. */
+void agents_load_all(struct agents *agents)
+{
+	if (agents->loading)
+		end_loading(agents);
+	agents->all = true;
+	agents_load(agents);
+}
+
+void agents_reload(struct agents *agents)
+{
+	struct agent_seeds seeds = {.n = 0};
+	char why[512];
+
+	if (agent_seeds_read(&seeds, agents->conf, why, sizeof(why)) == 0) {
+		if (agents->loading)
+			end_loading(agents); /* it may be sending what goes now */
+		agent_seeds_fini(&agents->seeds);
+		agents->seeds = seeds;
+	} else {
+		log_error(NULL, "agents_file_invalid", "reason", why);
+		agent_seeds_fini(&seeds);
+	}
+	agents_load_all(agents);
 }
 
 static void load_again(void *arg)
@@ -263,10 +301,14 @@ struct agents *agents_new(struct loop *loop, struct pool *pool, const struct con
 
 	agents->pool = pool;
 	agents->conf = conf;
+	agents->all = true;
 	agents->backoff = (struct backoff){.base_ms = 500, .max_ms = 10000};
+	seal_init(&agents->seal, conf);
 	query_init(&agents->query);
+	query_init(&agents->listing);
+	agents->listing.op.done = on_listed;
 	timer_init(&agents->retry, loop, load_again, agents);
-	if (read_seeds(agents, why, why_size) != 0) {
+	if (agent_seeds_read(&agents->seeds, conf, why, why_size) != 0) {
 		agents_free(agents);
 		return NULL;
 	}
@@ -277,22 +319,12 @@ void agents_free(struct agents *agents)
 {
 	if (!agents)
 		return;
-	query_fini(&agents->query);
+	end_loading(agents);
 	timer_fini(&agents->retry);
-	drop_list(agents);
-	arena_fini(&agents->arena);
+	list_drop(&agents->now);
+	agent_seeds_fini(&agents->seeds);
+	seal_fini(&agents->seal);
 	free(agents);
-}
-
-void agents_load(struct agents *agents)
-{
-	agents->again = agents->loading;
-	if (agents->loading)
-		return;
-	agents->loading = true;
-	agents->at_seed = 0;
-	timer_stop(&agents->retry);
-	add_next(agents);
 }
 
 bool agents_loaded(const struct agents *agents)
@@ -300,20 +332,17 @@ bool agents_loaded(const struct agents *agents)
 	return agents->loaded;
 }
 
-struct agent *agents_find(const struct agents *agents, struct str id)
-{
-	for (size_t i = 0; i < agents->n; i++)
-		if (str_eq(agents->list[i]->id, id))
-			return agents->list[i];
-	return NULL;
-}
-
 size_t agents_count(const struct agents *agents)
 {
-	return agents->n;
+	return agents->now.n;
 }
 
 struct agent *agents_at(const struct agents *agents, size_t i)
 {
-	return agents->list[i];
+	return agents->now.all[i];
+}
+
+const struct seal *agents_seal(const struct agents *agents)
+{
+	return &agents->seal;
 }

@@ -2,6 +2,9 @@ noinst_LIBRARIES += libchat.a
 libchat_a_CPPFLAGS = $(AM_CPPFLAGS)
 libchat_a_SOURCES = \
 	chat/agent.c chat/agent.h \
+	chat/agent_fields.c chat/agent_fields.h \
+	chat/agent_probe.c chat/agent_probe.h \
+	chat/agent_seeds.c chat/agent_seeds.h \
 	chat/agents.c chat/agents.h \
 	chat/answer.c chat/answer.h \
 	chat/jobs.c chat/jobs.h \

@@ -237,8 +237,10 @@ static void on_stream_event(struct llm_stream *s, const struct llm_event *event)
 {
 	struct turn *turn = CONTAINER_OF(s, struct turn, stream);
 
-	if (!turn->first_event_us)
+	if (!turn->first_event_us) {
 		open_log(turn);
+		agent_note_response(turn->agent, (int64_t)((turn->first_event_us - turn->called_us) / 1000));
+	}
 	if (turn_log_add(turn, event) != 0)
 		break_off(turn, "interrupted", -ERR_UPSTREAM, "answer_too_large");
 }

@@ -195,6 +195,7 @@ static void on_call_over(struct op *op)
 	if (s->state == LLM_ENDING || (op->err == 0 && has_ended(s))) {
 		end(s, 0, "complete");
 	} else if (op->err) {
+		snprintf(s->failure, sizeof(s->failure), "%s", s->call.failure ? s->call.failure : "");
 		log_info(s->log, "provider_call_failed", "provider", s->provider->name, "error", s->call.failure);
 		end(s, op->err, s->state == LLM_HEADERS ? "no_answer" : "cut");
 	} else {

@@ -15,6 +15,7 @@ struct llm_stream {
 	const char *reason; /* for the log: http_status, cut, idle_timeout… */
 	int status;         /* of HTTP, 0 if none came */
 	int retry_after_s;  /* -1: the provider said nothing */
+	char failure[128];  /* why there was no connection, or no HTTP, in libcurl's words; empty: there was */
 	/* Valid at any time: */
 	struct llm_said said;
 	bool conversation_lost; /* the provider does not know the conversation that was sent, or may not */

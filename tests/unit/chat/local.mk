@@ -1,4 +1,5 @@
-check_PROGRAMS += tests/unit/chat/test_answer tests/unit/chat/test_agent tests/unit/chat/test_jobs
+check_PROGRAMS += tests/unit/chat/test_answer tests/unit/chat/test_agent tests/unit/chat/test_jobs \
+	tests/unit/chat/test_agent_fields tests/unit/chat/test_agents
 chat_test_libs = libchat.a libllm.a libdb.a libnet.a libbase.a $(CMOCKA_LIBS) $(PQ_LIBS) $(CURL_LIBS) $(UV_LIBS) $(SODIUM_LIBS) $(ARGON2_LIBS) $(JSON_LIBS)
 
 tests_unit_chat_test_answer_SOURCES = tests/unit/chat/test_answer.c
@@ -12,3 +13,11 @@ tests_unit_chat_test_agent_LDADD = $(chat_test_libs)
 tests_unit_chat_test_jobs_SOURCES = tests/unit/chat/test_jobs.c $(db_test_world)
 tests_unit_chat_test_jobs_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_chat_test_jobs_LDADD = $(chat_test_libs)
+
+tests_unit_chat_test_agent_fields_SOURCES = tests/unit/chat/test_agent_fields.c tests/unit/support.h
+tests_unit_chat_test_agent_fields_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_chat_test_agent_fields_LDADD = $(chat_test_libs)
+
+tests_unit_chat_test_agents_SOURCES = tests/unit/chat/test_agents.c $(db_test_world)
+tests_unit_chat_test_agents_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_chat_test_agents_LDADD = $(chat_test_libs)

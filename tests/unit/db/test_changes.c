@@ -191,13 +191,30 @@ static void a_thousand_changes_are_told_one_by_one_and_more_are_not(void **state
 	struct reader reader;
 
 	start_reading(w, &reader);
-	run_sql(w, "INSERT INTO agent_configs (id, name, provider, endpoint, model) SELECT 'a-' || i, 'A', 'custom', 'http://x', 'm'"
-		   " FROM generate_series(1, 1000) i");
+	run_sql(w, "DO $$BEGIN FOR i IN 1..1000 LOOP INSERT INTO agent_configs (id, name, provider, endpoint, model)"
+		   " VALUES ('a-' || i, 'A', 'custom', 'http://x', 'm'); END LOOP; END$$");
 	wait_told(w, &reader, 1000);
 	assert_true(str_starts(buf_str(&reader.told), STR("agent:a-1;agent:a-2;agent:a-3;")));
 	forget(&reader);
-	run_sql(w, "UPDATE agent_configs SET name = 'B'"); /* 1001 with "support" */
+	run_sql(w, "DO $$BEGIN FOR i IN 1..1001 LOOP UPDATE agent_configs SET name = 'B' WHERE id = 'support'; END LOOP; END$$");
 	expect_told(w, &reader, 1, "anything;");
+	stop_reading(&reader);
+}
+
+/* A change of thousands is one note: whoever hears of it looks at all of them anyway. */
+static void a_statement_about_many_agents_is_noted_once(void **state)
+{
+	struct world *w = *state;
+	struct reader reader;
+
+	start_reading(w, &reader);
+	run_sql(w, "INSERT INTO agent_configs (id, name, provider, endpoint, model) SELECT 'a-' || i, 'A', 'custom', 'http://x', 'm'"
+		   " FROM generate_series(1, 3000) i");
+	expect_told(w, &reader, 1, "agent:*;");
+	forget(&reader);
+	run_sql(w, "UPDATE agent_configs SET name = 'B' WHERE id = 'nobody'");
+	run_sql(w, "DELETE FROM agent_configs WHERE id <> 'support'");
+	expect_told(w, &reader, 1, "agent:*;");
 	stop_reading(&reader);
 }
 
@@ -351,6 +368,7 @@ int main(void)
 		TEST(what_was_rolled_back_leaves_no_gap),
 		TEST(what_is_missing_means_that_anything_may_have_changed),
 		TEST(a_thousand_changes_are_told_one_by_one_and_more_are_not),
+		TEST(a_statement_about_many_agents_is_noted_once),
 		TEST(a_change_that_is_not_committed_keeps_later_ones_back),
 		TEST(many_writers_leave_no_hole_at_any_moment),
 		TEST(a_change_made_while_the_database_was_out_of_reach_is_told_afterwards),

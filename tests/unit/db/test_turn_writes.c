@@ -388,7 +388,7 @@ static void may_be_cancelled_before_and_while_it_is_sent(void **state)
 }
 
 /* One turn, from beginning to end; leaves what the beginning said of the conversation's name in t->upstream. */
-static void whole_turn(struct world *w, struct turn_writes *writes, struct writing *t, const char *name, int64_t history, const char *upstream)
+static void named_turn(struct world *w, struct turn_writes *writes, struct writing *t, const char *name, int64_t history, const char *upstream)
 {
 	char known[sizeof(t->upstream)];
 
@@ -418,7 +418,7 @@ static void a_session_keeps_how_the_provider_calls_it(void **state)
 	writes = turn_writes_new(w->loop, w->pool, &w->conf, &owner);
 	wait_until(w, is_reachable);
 	for (size_t i = 0; i < N_ELEMENTS(turns); i++) {
-		whole_turn(w, writes, &t, turns[i].name, i % 2 ? 100 : 0, turns[i].told);
+		named_turn(w, writes, &t, turns[i].name, i % 2 ? 100 : 0, turns[i].told);
 		assert_string_equal(t.upstream, turns[i].known);
 	}
 	begin(writes, &t, USER_1, "other", "q", 100);
