@@ -31,6 +31,11 @@ struct audit_who access_who(const struct request *r)
 	};
 }
 
+bool access_is_admin(const struct request *r)
+{
+	return r->person && r->person->is_admin && r->person->by == PERSON_BY_LOGIN;
+}
+
 static enum flow_next refuse_key(struct request *r)
 {
 	return request_reject_because(r, ERR_TOKEN_INVALID, NULL, "This API key is not valid: it is unknown, revoked or expired.");
@@ -46,7 +51,7 @@ static enum flow_next authorize(struct request *r)
 	if (person->by == PERSON_BY_KEY) {
 		if (who == WHO_LOGIN || who == WHO_ADMIN)
 			return request_reject_because(r, ERR_FORBIDDEN, NULL, "An API key does not do for this; please log in.");
-		if (person->agents.len && who != WHO_OWNER)
+		if (person->agents.len && who != WHO_OWNER && who != WHO_OPEN)
 			return request_reject_because(r, ERR_FORBIDDEN, NULL, "This API key is for chatting with certain agents only.");
 	}
 	if (who == WHO_ADMIN && !person->is_admin)
@@ -113,13 +118,16 @@ static enum flow_next access_start(struct request *r)
 	if (params_count(&r->fcgi->params, "HTTP_AUTHORIZATION") > 1)
 		return request_reject_because(r, ERR_TOKEN_INVALID, NULL, "There must be one Authorization header only.");
 	header = str_trim(request_param(r, "HTTP_AUTHORIZATION"));
+	if (header.len == 0 && r->route->who == WHO_OPEN)
+		return FLOW_NEXT;
 	if (header.len == 0)
 		return r->route->who == WHO_OWNER ? owner_from_cookie(r) : request_reject(r, ERR_AUTH_REQUIRED);
 	secret = header;
 	scheme = str_cut(&secret, ' ');
 	secret = str_trim(secret);
 	if (!str_eq_nocase(scheme, STR("Bearer")) || secret.len == 0)
-		return request_reject_because(r, ERR_TOKEN_INVALID, NULL, "The Authorization header must be \"Bearer\", a blank and the token.");
+		return request_reject_because(r, ERR_TOKEN_INVALID, NULL,
+					      "The Authorization header must be \"Bearer\", a blank and the token.");
 	return str_starts(secret, STR(SECRET_API_KEY)) ? check_key(r, secret) : check_token(r, secret);
 }
 
@@ -157,7 +165,7 @@ static enum flow_next access_finish(struct request *r)
 	int64_t expires_in_s = 0;
 	struct person facts;
 
-	r->state = NULL; /* the route's steps find it empty */
+	r->state = NULL;     /* the route's steps find it empty */
 	if (r->query.op.err) /* nobody knows: never "not logged in" */
 		return request_reject(r, r->query.op.err);
 	if (query_n_rows(&r->query) == 0)

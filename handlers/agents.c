@@ -1,78 +1,155 @@
-/* Public views of agents: never the endpoint, the key or the system prompt. */
+/* Answers from this responder's own copies. */
 #include "handlers/agents.h"
 
+#include "base/clock.h"
 #include "chat/agents.h"
+#include "handlers/access.h"
+#include "handlers/agents_json.h"
 #include "handlers/request.h"
 
-static void put_agent(struct json_writer *w, const struct agent *agent)
+enum { AT_ONCE = 200 };
+
+/* A list in the making: a slice of the agents, then others have their turn. */
+struct listing {
+	struct buf out;
+	struct json_writer w;
+	struct str provider, capability;
+	struct str last; /* id of the last one that was looked at, in last_text */
+	char last_text[64];
+	bool inactive_too, whole;
+	size_t n;
+};
+
+static void end_listing(void *arg)
 {
-	json_open(w, '{');
-	json_add_str(w, "id", agent->id);
-	json_add_str(w, "name", agent->name);
-	json_add_str(w, "description", agent->description);
-	json_add_str(w, "provider", agent->provider_name);
-	json_add_str(w, "model", agent->model);
-	json_add_cstr(w, "status", agent->active ? "active" : "inactive");
-	json_key(w, "capabilities");
-	json_put_raw(w, agent->capabilities);
-	json_close(w, '}');
+	struct listing *listing = arg;
+
+	buf_fini(&listing->out);
 }
 
-/* Is the word one of the strings of a JSON array? */
-static bool has_capability(const struct agent *agent, struct str word)
+/* False: the request has been refused. */
+static bool read_listing(struct request *r, struct listing *listing)
 {
-	struct json *list;
-	const char *why;
-	bool found = false;
+	struct str inactive = STR("");
 
-	if (json_parse(agent->capabilities, &JSON_CAPS_USER, &list, &why) != 0)
-		return false;
-	for (size_t i = 0; i < json_len(list) && !found; i++)
-		found = str_eq(json_as_str(json_at(list, i)), word);
-	json_free(list);
-	return found;
+	request_query(r, "provider", &listing->provider);
+	request_query(r, "capability", &listing->capability);
+	request_query(r, "includeInactive", &inactive);
+	listing->whole = access_is_admin(r);
+	listing->inactive_too = str_eq(inactive, STR("true"));
+	if (inactive.len && !listing->inactive_too && !str_eq(inactive, STR("false")))
+		request_reject_because(r, ERR_VALIDATION, "includeInactive", "includeInactive must be true or false.");
+	else if (listing->inactive_too && !listing->whole)
+		request_reject(r, r->person ? ERR_ADMIN_REQUIRED : ERR_AUTH_REQUIRED);
+	else
+		return true;
+	return false;
 }
 
-static enum flow_next list_start(struct request *r)
+static bool is_wanted(const struct listing *listing, const struct agent *agent)
 {
-	struct str provider = {NULL, 0}, capability = {NULL, 0};
-	struct buf b = {0}, pages = {0};
-	struct json_writer w = {.out = &b};
-	size_t n = 0;
+	return (agent->active || listing->inactive_too) && (!listing->provider.len || str_eq(agent->provider_name, listing->provider)) &&
+	       (!listing->capability.len || agent_can(agent, listing->capability));
+}
 
-	if (!agents_loaded(r->app->agents))
-		return request_reject(r, ERR_DB_UNAVAILABLE);
-	request_query(r, "provider", &provider);
-	request_query(r, "capability", &capability);
-	json_open(&w, '[');
-	for (size_t i = 0; i < agents_count(r->app->agents); i++) {
-		const struct agent *agent = agents_at(r->app->agents, i);
+static enum flow_next reply_list(struct request *r, struct listing *listing)
+{
+	struct buf pages = {0};
 
-		if (!agent->active || (provider.len && !str_eq(agent->provider_name, provider)) ||
-		    (capability.len && !has_capability(agent, capability)))
-			continue;
-		put_agent(&w, agent);
-		n++;
-	}
-	json_close(&w, ']');
-	buf_printf(&pages, "{\"page\":1,\"pageSize\":%zu,\"total\":%zu,\"totalPages\":1}", n, n);
-	request_reply(r, buf_str(&b), buf_str(&pages));
-	buf_fini(&b);
+	json_close(&listing->w, ']');
+	buf_printf(&pages, "{\"page\":1,\"pageSize\":%zu,\"total\":%zu,\"totalPages\":1}", listing->n, listing->n);
+	request_reply(r, buf_str(&listing->out), buf_str(&pages));
 	buf_fini(&pages);
 	return FLOW_DONE;
 }
 
-static enum flow_next get_start(struct request *r)
+static enum flow_next list_start(struct request *r)
+{
+	const struct agents *agents = r->app->agents;
+	struct listing *listing = r->state;
+	size_t at, end;
+
+	if (!agents_loaded(agents))
+		return request_reject(r, ERR_DB_UNAVAILABLE);
+	if (!listing) {
+		r->state = listing = arena_alloc(&r->arena, sizeof(*listing));
+		arena_on_free(&r->arena, end_listing, listing);
+		listing->w.out = &listing->out;
+		if (!read_listing(r, listing))
+			return FLOW_DONE;
+		json_open(&listing->w, '[');
+	}
+	at = listing->last.len ? agents_after(agents, listing->last) : 0;
+	end = agents_count(agents) - at > AT_ONCE ? at + AT_ONCE : agents_count(agents);
+	for (; at < end; at++) {
+		const struct agent *agent = agents_at(agents, at);
+
+		memcpy(listing->last_text, agent->id.p, agent->id.len);
+		listing->last = (struct str){listing->last_text, agent->id.len};
+		if (!is_wanted(listing, agent))
+			continue;
+		listing->n++;
+		if (listing->whole)
+			put_agent_whole(&listing->w, agent, false);
+		else
+			put_agent(&listing->w, agent);
+	}
+	return end < agents_count(agents) ? FLOW_AGAIN : reply_list(r, listing);
+}
+
+/* NULL: the request has been refused. */
+static const struct agent *find(struct request *r)
 {
 	const struct agent *agent = agents_find(r->app->agents, r->path_params[0]);
+
+	if (!agents_loaded(r->app->agents))
+		request_reject(r, ERR_DB_UNAVAILABLE);
+	else if (!agent)
+		request_reject(r, ERR_AGENT_NOT_FOUND);
+	return agents_loaded(r->app->agents) ? agent : NULL;
+}
+
+static enum flow_next get_start(struct request *r)
+{
+	const struct agent *agent = find(r);
 	struct buf b = {0};
 	struct json_writer w = {.out = &b};
 
-	if (!agents_loaded(r->app->agents))
-		return request_reject(r, ERR_DB_UNAVAILABLE);
 	if (!agent)
-		return request_reject(r, ERR_AGENT_NOT_FOUND);
-	put_agent(&w, agent);
+		return FLOW_DONE;
+	if (access_is_admin(r))
+		put_agent_whole(&w, agent, true);
+	else
+		put_agent(&w, agent);
+	request_reply(r, buf_str(&b), STR(""));
+	buf_fini(&b);
+	return FLOW_DONE;
+}
+
+static enum flow_next status_start(struct request *r)
+{
+	const struct agent *agent = find(r);
+	char time[CLOCK_ISO_SIZE];
+	struct buf b = {0};
+	struct json_writer w = {.out = &b};
+	bool known;
+
+	if (!agent)
+		return FLOW_DONE;
+	known = agent->seen->response_ms >= 0;
+	if (known)
+		clock_iso(agent->seen->at_real_us, time);
+	json_open(&w, '{');
+	json_add_str(&w, "agentId", agent->id);
+	json_add_cstr(&w, "status", agent->active ? "active" : "inactive");
+	json_add_cstr(&w, "breaker", "closed"); /* there is none yet that could open */
+	json_key(&w, "responseTime");
+	if (known)
+		json_put_int(&w, agent->seen->response_ms);
+	else
+		json_put_null(&w);
+	json_add_cstr(&w, "lastChecked", known ? time : NULL);
+	json_close(&w, '}');
 	request_reply(r, buf_str(&b), STR(""));
 	buf_fini(&b);
 	return FLOW_DONE;
@@ -80,3 +157,4 @@ static enum flow_next get_start(struct request *r)
 
 const struct step agents_list_steps[] = {{"list_agents", list_start, NULL}, {NULL, NULL, NULL}};
 const struct step agents_get_steps[] = {{"get_agent", get_start, NULL}, {NULL, NULL, NULL}};
+const struct step agents_status_steps[] = {{"agent_status", status_start, NULL}, {NULL, NULL, NULL}};

@@ -4,3 +4,5 @@
 
 /* Leaves the parsed object in r->body; refuses what is too large, not JSON, or no object. Large bodies are parsed in slices. */
 enum flow_next body_start(struct request *r);
+/* The same for JSON_CAPS_IMPORT. */
+enum flow_next body_import_start(struct request *r);

@@ -5,9 +5,13 @@ libhandlers_a_SOURCES = \
 	handlers/account.c handlers/account.h \
 	handlers/accounts_json.c handlers/accounts_json.h \
 	handlers/admin.c handlers/admin.h \
+	handlers/admin_agents.c handlers/admin_agents.h \
 	handlers/admin_pool.c handlers/admin_pool.h \
 	handlers/admin_users.c handlers/admin_users.h \
+	handlers/agent_write.c handlers/agent_write.h \
 	handlers/agents.c handlers/agents.h \
+	handlers/agents_import.c handlers/agents_import.h \
+	handlers/agents_json.c handlers/agents_json.h \
 	handlers/app.h \
 	handlers/body.c handlers/body.h \
 	handlers/chat.c handlers/chat.h \

@@ -39,8 +39,8 @@ static void put_head(struct request *r, struct buf *out, int status, const char 
 	uint64_t took_us = clock_mono_us() - r->began_us;
 
 	r->status = status;
-	buf_printf(out, "Status: %d %s\r\nX-Request-Id: %s\r\nX-LLMChat-Overhead-Us: %llu\r\n", status, reason_phrase(status), r->request_id,
-		   (unsigned long long)(took_us > r->not_ours_us ? took_us - r->not_ours_us : 0));
+	buf_printf(out, "Status: %d %s\r\nX-Request-Id: %s\r\nX-LLMChat-Overhead-Us: %llu\r\n", status, reason_phrase(status),
+		   r->request_id, (unsigned long long)(took_us > r->not_ours_us ? took_us - r->not_ours_us : 0));
 	if (content_type)
 		buf_printf(out, "Content-Type: %s\r\n", content_type);
 	owner_put_cookie(r, out);
@@ -84,7 +84,8 @@ static void put_envelope_end(struct request *r, struct json_writer *w)
 	json_close(w, '}');
 }
 
-static enum flow_next refuse(struct request *r, int err, const char *field, const char *sentence, int retry_after_s)
+/* details: JSON, or empty; a field is a detail of its own. */
+static enum flow_next refuse(struct request *r, int err, const char *field, const char *sentence, struct str details, int retry_after_s)
 {
 	const struct err_info *info = err_info(err);
 	struct buf body = {0};
@@ -100,6 +101,9 @@ static enum flow_next refuse(struct request *r, int err, const char *field, cons
 		json_open(&w, '{');
 		json_add_cstr(&w, "field", field);
 		json_close(&w, '}');
+	} else if (details.len) {
+		json_key(&w, "details");
+		json_put_raw(&w, details);
 	}
 	if (retry_after_s >= 0) {
 		n = snprintf(extra, sizeof(extra), "Retry-After: %d\r\n", retry_after_s);
@@ -124,7 +128,7 @@ enum flow_next request_reject(struct request *r, int err)
 
 enum flow_next request_reject_later(struct request *r, int err, int retry_after_s)
 {
-	return refuse(r, err, NULL, err_info(err)->sentence, retry_after_s);
+	return refuse(r, err, NULL, err_info(err)->sentence, STR(""), retry_after_s);
 }
 
 enum flow_next request_reject_because(struct request *r, int err, const char *field, const char *fmt, ...)
@@ -135,12 +139,17 @@ enum flow_next request_reject_because(struct request *r, int err, const char *fi
 	va_start(args, fmt);
 	vsnprintf(sentence, sizeof(sentence), fmt, args);
 	va_end(args);
-	return refuse(r, err, field, sentence, -1);
+	return refuse(r, err, field, sentence, STR(""), -1);
 }
 
 enum flow_next request_reject_field(struct request *r, const struct json_complaint *complaint)
 {
-	return refuse(r, ERR_VALIDATION, complaint->field, complaint->sentence, -1);
+	return refuse(r, ERR_VALIDATION, complaint->field, complaint->sentence, STR(""), -1);
+}
+
+enum flow_next request_reject_details(struct request *r, int err, const char *sentence, struct str details)
+{
+	return refuse(r, err, NULL, sentence, details, -1);
 }
 
 static enum flow_next reply_data(struct request *r, int status, struct str data, struct str pagination)

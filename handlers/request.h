@@ -26,7 +26,7 @@ struct request {
 	const struct route *route; /* NULL if there is none */
 	struct log_ctx log;
 	char request_id[REQUEST_ID_SIZE];
-	struct str method, path, query_string; /* in the fcgi request's arena */
+	struct str method, path, query_string;           /* in the fcgi request's arena */
 	struct str path_params[REQUEST_MAX_PATH_PARAMS]; /* in arena, decoded */
 	uint64_t began_us;
 	uint64_t not_ours_us; /* time that was the provider's, for X-LLMChat-Overhead-Us */
@@ -40,8 +40,8 @@ struct request {
 	struct defer resume; /* runs the flow on, or frees the request once it is over */
 	uint64_t step_began_us;
 	/* what steps wait for: one of these at a time */
-	struct query query;             /* its op.done wakes the flow */
-	struct password_job *password;  /* in arena; NULL: none is wanted */
+	struct query query;            /* its op.done wakes the flow */
+	struct password_job *password; /* in arena; NULL: none is wanted */
 	struct timer timer;
 	struct turn *turn; /* borrowed while reader is joined */
 	struct reader reader;
@@ -86,6 +86,8 @@ enum flow_next request_reject(struct request *r, int err);
 /* Refuses with a sentence of its own, and a field if it is not NULL. */
 enum flow_next request_reject_because(struct request *r, int err, const char *field, const char *fmt, ...) PRINTF_LIKE(4, 5);
 enum flow_next request_reject_field(struct request *r, const struct json_complaint *complaint);
+/* Refuses with a sentence and details, a JSON object. */
+enum flow_next request_reject_details(struct request *r, int err, const char *sentence, struct str details);
 /* Refuses and asks to come back later. */
 enum flow_next request_reject_later(struct request *r, int err, int retry_after_s);
 /* Success in the envelope; data and pagination are JSON, pagination may be empty. */

@@ -3,9 +3,11 @@
 
 #include "handlers/account.h"
 #include "handlers/admin.h"
+#include "handlers/admin_agents.h"
 #include "handlers/admin_pool.h"
 #include "handlers/admin_users.h"
 #include "handlers/agents.h"
+#include "handlers/agents_import.h"
 #include "handlers/chat.h"
 #include "handlers/cors.h"
 #include "handlers/health.h"
@@ -35,8 +37,16 @@ static const struct route routes[] = {
 	{"GET", "/api/auth/keys", WHO_LOGIN, false, keys_list_steps},
 	{"POST", "/api/auth/keys", WHO_LOGIN, false, keys_create_steps},
 	{"DELETE", "/api/auth/keys/:id", WHO_LOGIN, false, keys_revoke_steps},
-	{"GET", "/api/agents", WHO_PUBLIC, false, agents_list_steps},
-	{"GET", "/api/agents/:id", WHO_PUBLIC, false, agents_get_steps},
+	{"GET", "/api/agents", WHO_OPEN, false, agents_list_steps},
+	{"POST", "/api/agents", WHO_ADMIN, false, admin_agents_create_steps},
+	{"POST", "/api/agents/import", WHO_ADMIN, false, agents_import_steps},
+	{"POST", "/api/agents/reload", WHO_ADMIN, false, admin_agents_reload_steps},
+	{"GET", "/api/agents/:id", WHO_OPEN, false, agents_get_steps},
+	{"PUT", "/api/agents/:id", WHO_ADMIN, false, admin_agents_update_steps},
+	{"PATCH", "/api/agents/:id", WHO_ADMIN, false, admin_agents_update_steps},
+	{"DELETE", "/api/agents/:id", WHO_ADMIN, false, admin_agents_delete_steps},
+	{"GET", "/api/agents/:id/status", WHO_PUBLIC, false, agents_status_steps},
+	{"GET", "/api/agents/:id/validate", WHO_ADMIN, false, admin_agents_validate_steps},
 	{"POST", "/api/chat/completions", WHO_OWNER, true, chat_steps},
 	{"POST", "/api/chat/messages", WHO_OWNER, true, chat_steps},
 	{"GET", "/api/chat/sessions/:id/messages", WHO_OWNER, false, sessions_messages_steps},
@@ -137,7 +147,8 @@ void router_put_allow(const struct request *r, char *out, size_t size)
 	for (size_t i = 0; i < N_ELEMENTS(routes) && n < size; i++) {
 		if (!matches(routes[i].pattern, r->path, params))
 			continue;
-		n += (size_t)snprintf(out + n, size - n, "%s%s", comma, strcmp(routes[i].method, "GET") == 0 ? "GET, HEAD" : routes[i].method);
+		n += (size_t)snprintf(out + n, size - n, "%s%s", comma,
+				      strcmp(routes[i].method, "GET") == 0 ? "GET, HEAD" : routes[i].method);
 		comma = ", ";
 	}
 	if (n < size)
@@ -147,9 +158,11 @@ void router_put_allow(const struct request *r, char *out, size_t size)
 void router_print(FILE *out)
 {
 	static const char *const who[] = {
-		[WHO_PUBLIC] = "public", [WHO_OWNER] = "owner", [WHO_USER] = "user", [WHO_LOGIN] = "login", [WHO_ADMIN] = "admin",
+		[WHO_PUBLIC] = "public", [WHO_OPEN] = "open",   [WHO_OWNER] = "owner",
+		[WHO_USER] = "user",     [WHO_LOGIN] = "login", [WHO_ADMIN] = "admin",
 	};
 
 	for (size_t i = 0; i < N_ELEMENTS(routes); i++)
-		fprintf(out, "%s\t%s\t%s\t%s\n", routes[i].method, routes[i].pattern, who[routes[i].who], routes[i].streams ? "stream" : "plain");
+		fprintf(out, "%s\t%s\t%s\t%s\n", routes[i].method, routes[i].pattern, who[routes[i].who],
+			routes[i].streams ? "stream" : "plain");
 }

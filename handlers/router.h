@@ -9,6 +9,7 @@ struct step;
 
 enum route_who {
 	WHO_PUBLIC, /* anybody */
+	WHO_OPEN,   /* anybody; whoever sends a token or a key is known by it */
 	WHO_OWNER,  /* somebody whose rows they are: a user, or an anonymous visitor where CHAT_ANONYMOUS allows that */
 	WHO_USER,   /* somebody with a token, or a key that is not for certain agents only */
 	WHO_LOGIN,  /* somebody who has logged in: a key does not do */
