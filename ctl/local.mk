@@ -10,6 +10,7 @@ llmchatctl_SOURCES = \
 	ctl/pg_sync.c ctl/pg_sync.h \
 	ctl/pool_commands.c ctl/pool_commands.h \
 	ctl/prompt.c ctl/prompt.h \
+	ctl/secrets_command.c ctl/secrets_command.h \
 	ctl/token_command.c ctl/token_command.h \
 	ctl/user_command.c ctl/user_command.h \
 	ctl/user_list.c ctl/user_list.h

@@ -6,6 +6,7 @@
 #include "ctl/args.h"
 #include "ctl/migrate_command.h"
 #include "ctl/pool_commands.h"
+#include "ctl/secrets_command.h"
 #include "ctl/token_command.h"
 #include "ctl/user_command.h"
 
@@ -24,6 +25,7 @@ static const struct command {
 	{"log-level", log_level_command, "log-level LEVEL [--slot N]", "debug, info, warn or error, until the responder ends"},
 	{"user", user_command, "user ACTION ...", "people who log in: add, list, passwd, disable, enable, grant, unlock"},
 	{"token", token_command, "token issue [--user NAME] [--count N]", "access tokens for scripts and load tests"},
+	{"secrets", secrets_command, "secrets rotate", "seal the stored keys of providers anew, with another SECRETS_KEY"},
 	{"help", help, "help", "print this"},
 };
 
@@ -35,8 +37,8 @@ static int help(const struct args *args)
 	for (size_t i = 0; i < N_ELEMENTS(commands); i++)
 		printf("  %-38s %s\n", commands[i].usage, commands[i].summary);
 	printf("\nThe configuration is the environment and FILE (or $LLMCHAT_ENV_FILE); the environment wins.\n"
-	       "Exit status: 0 all is well, 1 it failed or something is wrong, 2 the command line was not understood.\n\n%s\n%s\n%s",
-	       migrate_help, user_help, token_help);
+	       "Exit status: 0 all is well, 1 it failed or something is wrong, 2 the command line was not understood.\n\n%s\n%s\n%s\n%s",
+	       migrate_help, user_help, token_help, secrets_help);
 	return EXIT_FINE;
 }
 
