@@ -23,6 +23,7 @@ OK, CREATED = (200, "SUCCESS"), (201, "SUCCESS")
 NOBODY, EXPIRED, INVALID = (401, "AUTHENTICATION_REQUIRED"), (401, "TOKEN_EXPIRED"), (401, "TOKEN_INVALID")
 FORBIDDEN, NO_ADMIN = (403, "FORBIDDEN"), (403, "ADMIN_REQUIRED")
 NO_SESSION, NO_KEY, NO_TURN = (404, "SESSION_NOT_FOUND"), (404, "KEY_NOT_FOUND"), (404, "TURN_NOT_FOUND")
+NO_AGENT = (404, "AGENT_NOT_FOUND")
 STREAM = (200, "a stream")
 
 PASSWORD = "a-password-of-all-of-them"
@@ -47,6 +48,8 @@ def on(who, answer):
 
 CHAT = {"agentId": "quick", "messages": [{"role": "user", "content": "Hello"}], "chatId": SESSION}
 
+AGENT = {"name": "Made by a walk", "provider": "custom", "endpoint": "http://127.0.0.1:1/v1/chat/completions", "model": "m"}
+
 EXPECTED = {
     ("GET", "/health"): route("public", (200, None)),
     ("GET", "/health/ready"): route("public", (200, None)),
@@ -64,8 +67,16 @@ EXPECTED = {
     ("GET", "/api/auth/keys"): route("login"),
     ("POST", "/api/auth/keys"): route("login", CREATED, body=lambda world, who: {"name": f"a key of {who}"}),
     ("DELETE", "/api/auth/keys/:id"): route("login", OK, NO_KEY, NO_KEY, params=lambda world, who: world.key_id()),
-    ("GET", "/api/agents"): route("public"),
-    ("GET", "/api/agents/:id"): route("public", params=lambda world, who: "quick"),
+    ("GET", "/api/agents"): route("open"),
+    ("POST", "/api/agents"): route("admin", CREATED, body=lambda world, who: AGENT),
+    ("POST", "/api/agents/import"): route("admin", body=lambda world, who: {"agents": [{**AGENT, "id": "imported"}]}),
+    ("POST", "/api/agents/reload"): route("admin"),
+    ("GET", "/api/agents/:id"): route("open", params=lambda world, who: "other"),
+    ("PUT", "/api/agents/:id"): route("admin", params=lambda world, who: "other", body=lambda world, who: {"description": "Another."}),
+    ("PATCH", "/api/agents/:id"): route("admin", params=lambda world, who: "other", body=lambda world, who: {"maxQueue": 3}),
+    ("DELETE", "/api/agents/:id"): route("admin", NO_AGENT, params=lambda world, who: "nobody"),
+    ("GET", "/api/agents/:id/status"): route("public", params=lambda world, who: "other"),
+    ("GET", "/api/agents/:id/validate"): route("admin", params=lambda world, who: "other"),
     ("POST", "/api/chat/completions"): route("owner", body=lambda world, who: CHAT, session=True),
     ("POST", "/api/chat/messages"): route("owner", body=lambda world, who: CHAT, session=True),
     ("GET", "/api/chat/sessions/:id/messages"): route("owner", OK, NO_SESSION, NO_SESSION, params=lambda world, who: SESSION, session=True),
@@ -88,6 +99,7 @@ EXPECTED = {
 # A user's key; a user's key for the agent that we talk to; one for another agent; an administrator's key.
 KEYS = {
     "public": (None, None, None, None),
+    "open": (None, None, None, None),
     "owner": (None, None, None, None),
     "user": (None, FORBIDDEN, FORBIDDEN, None),
     "login": (FORBIDDEN,) * 4,
@@ -256,11 +268,13 @@ def walk_credentials(world, walk):  # pylint: disable=redefined-outer-name
     tokens = dict(zip(("A", "B", "admin", "ended"), world.mint(world.a, world.b, world.admin, world.a)))
     world.stack.sql(f"UPDATE logins SET ended_at = now(), ended_why = 'logout' WHERE id = {literal(claims_of(tokens['ended'])['sid'])}")
     things_of_a, things_of_admin = world.things_of(world.a) | world.owned[world.a], world.owned[world.admin]
-    visitor_may = who == "public" or (who == "owner" and world.anonymous)
+    visitor_may = who in ("public", "open") or (who == "owner" and world.anonymous)
 
     # First those who change nothing, all at once.
     first = [(expected.owner if who == "public" else BAD[kind], kind, header) for kind, header in world.bad(tokens["ended"]).items()]
-    if visitor_may:
+    if who == "open":
+        first += [(expected.other, "no token"), (expected.other, "an empty header", ""), (expected.other, "a visitor's cookie", None, (), world.visitor.cookies)]
+    elif visitor_may:
         # For a stranger it is a session of his own, or none.
         first.append((expected.other, "no token", None, things_of_a | things_of_admin))
     else:
