@@ -9,7 +9,7 @@ ALTER TABLE chat_sessions
 	ADD COLUMN deleted_name  text,
 	ADD CONSTRAINT chat_sessions_deleted CHECK ((status = 'deleted') = (deleted_at IS NOT NULL) AND (status = 'deleted') = (deleted_name IS NOT NULL));
 
--- Every session is in one of two indexes: a user's active ones (0006), and the others.
+-- Every session is in one of two indexes: a user's active ones (0007), and the others.
 CREATE INDEX chat_sessions_user_put_away ON chat_sessions (user_id, status, updated_at DESC) WHERE status <> 'active';
 CREATE INDEX chat_sessions_deleted_name ON chat_sessions (user_id, deleted_name) WHERE status = 'deleted';
 -- The oldest deleted ones, for whoever purges.
