@@ -39,7 +39,7 @@ static bool begins_a_formula(struct str s)
 {
 	static const struct str wide[] = {{"\xEF\xBC\x9D", 3}, {"\xEF\xBC\x8B", 3}, {"\xEF\xBC\x8D", 3}, {"\xEF\xBC\xA0", 3}};
 
-	if (s.len && memchr("=+-@\t\r\n", s.p[0], 7))
+	if (s.len && str_only((struct str){s.p, 1}, STR("=+-@\t\r\n")))
 		return true;
 	for (size_t i = 0; i < N_ELEMENTS(wide); i++)
 		if (str_starts(s, wide[i]))
@@ -144,22 +144,25 @@ void export_end(struct buf *out, enum export_format format)
 
 /* ---- the file's name ---- */
 
-/* May the character that begins at p, n bytes long, be in a file's name? No control characters, nothing that Windows or a shell takes for
- * more than a letter, no marks that turn the direction of writing. */
+/* U+200E, U+200F, U+2028 to U+202E, U+2066 to U+2069: marks that turn the direction of writing, and ends of lines. */
+static bool is_mark(const unsigned char *p)
+{
+	if (p[0] != 0xE2 || (p[1] != 0x80 && p[1] != 0x81))
+		return false;
+	return p[1] == 0x80 ? p[2] == 0x8E || p[2] == 0x8F || (p[2] >= 0xA8 && p[2] <= 0xAE) : p[2] >= 0xA6 && p[2] <= 0xA9;
+}
+
+/* May the character that begins at p, n bytes long, be in a file's name? No control characters, no marks, nothing that Windows or a shell
+ * takes for more than a letter. */
 static bool fits_name(const char *p, size_t n)
 {
-	static const char *const marks[] = {"\xE2\x80\x8E", "\xE2\x80\x8F", "\xE2\x80\xA8", "\xE2\x80\xA9", "\xE2\x80\xAA",
-					    "\xE2\x80\xAB", "\xE2\x80\xAC", "\xE2\x80\xAD", "\xE2\x80\xAE", "\xE2\x81\xA6",
-					    "\xE2\x81\xA7", "\xE2\x81\xA8", "\xE2\x81\xA9"};
+	const unsigned char *bytes = (const unsigned char *)p;
 
 	if (n == 1)
-		return (unsigned char)*p >= 0x20 && *p != 0x7f && !strchr("/\\:*?\"<>|%;'`$", *p);
+		return bytes[0] >= 0x20 && bytes[0] != 0x7f && !strchr("/\\:*?\"<>|%;'`$", *p);
 	if (n == 2)
-		return !((unsigned char)p[0] == 0xC2 && (unsigned char)p[1] < 0xA0);
-	for (size_t i = 0; i < N_ELEMENTS(marks) && n == 3; i++)
-		if (memcmp(p, marks[i], 3) == 0)
-			return false;
-	return true;
+		return bytes[0] != 0xC2 || bytes[1] >= 0xA0;
+	return n != 3 || !is_mark(bytes);
 }
 
 static void add_percent(struct buf *out, struct str s)

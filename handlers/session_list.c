@@ -1,6 +1,8 @@
 /* A page of somebody's sessions, by number or after a cursor. */
 #include "handlers/session_list.h"
 
+#include <assert.h>
+
 #include "base/conf.h"
 #include "handlers/cursor.h"
 #include "handlers/page.h"
@@ -87,6 +89,7 @@ static void put_pagination(struct request *r, struct buf *out, const struct sess
 	struct json_writer w = {.out = out};
 	char cursor[CURSOR_SIZE];
 
+	assert(size >= 1);
 	json_open(&w, '{');
 	if (!listing->list.after)
 		json_add_int(&w, "page", listing->page.number);
