@@ -221,6 +221,17 @@ bool json_has(const struct json *j, const char *key)
 	return json_kind(j) == JSON_OBJECT && json_object_object_get_ex(mutable_of(j), key, NULL);
 }
 
+void json_each(const struct json *object, void (*each)(void *arg, const char *key, const struct json *value), void *arg)
+{
+	struct json_object_iterator at, end;
+
+	if (json_kind(object) != JSON_OBJECT)
+		return;
+	end = json_object_iter_end(object_of(object));
+	for (at = json_object_iter_begin(mutable_of(object)); !json_object_iter_equal(&at, &end); json_object_iter_next(&at))
+		each(arg, json_object_iter_peek_name(&at), (const struct json *)(const void *)json_object_iter_peek_value(&at));
+}
+
 struct str json_as_str(const struct json *j)
 {
 	if (json_kind(j) != JSON_STRING)

@@ -45,6 +45,8 @@ const struct json *json_get(const struct json *j, const char *key);
 bool json_has(const struct json *j, const char *key);
 /* The text of a string, borrowed from j; empty for anything else. */
 struct str json_as_str(const struct json *j);
+/* Calls each for the members of an object, in the order of the text; value is NULL for a null. Nothing to do for anything else. */
+void json_each(const struct json *object, void (*each)(void *arg, const char *key, const struct json *value), void *arg);
 int64_t json_as_int(const struct json *j, int64_t otherwise);
 bool json_as_bool(const struct json *j, bool otherwise);
 size_t json_len(const struct json *array);

@@ -293,6 +293,8 @@ static void call_provider(struct turn *turn)
 		.has_temperature = turn->ask.has_temperature || agent->has_temperature,
 		.temperature = turn->ask.has_temperature ? turn->ask.temperature : agent->temperature,
 		.max_tokens = turn->ask.max_tokens ? turn->ask.max_tokens : agent->max_tokens,
+		.limits_completion = turn->ask.limits_completion,
+		.extra = turn->ask.extra,
 		.log = &turn->log,
 		.timeouts = agent->timeouts,
 	};
@@ -300,8 +302,8 @@ static void call_provider(struct turn *turn)
 	turn->called_us = clock_mono_us();
 	request.messages = collect_messages(turn, &request.n_messages);
 	for (size_t i = 0; i < request.n_messages; i++)
-		turn->prompt_tokens += tokens_estimate(request.messages[i].content);
-	turn->prompt_tokens += tokens_estimate(request.system_prompt);
+		turn->prompt_tokens += tokens_estimate(request.messages[i].content) + tokens_estimate(request.messages[i].extra);
+	turn->prompt_tokens += tokens_estimate(request.system_prompt) + tokens_estimate(request.extra);
 	if (turn->plain) { /* REQUEST_TIMEOUT bounds all of it, what has passed already included */
 		int64_t left_ms = turn->turns->conf->request_timeout_ms - (int64_t)((turn->called_us - turn->began_us) / 1000);
 
@@ -365,6 +367,8 @@ static void keep_request(struct turn *turn, const struct turn_request *request, 
 			.role = copy_ask(turn, request->messages[i].role),
 			.content = copy_ask(turn, request->messages[i].content),
 			.parts = copy_ask(turn, request->messages[i].parts),
+			.no_content = request->messages[i].no_content,
+			.extra = copy_ask(turn, request->messages[i].extra),
 		};
 	turn->ask = *request;
 	turn->ask.messages = messages;
@@ -373,9 +377,11 @@ static void keep_request(struct turn *turn, const struct turn_request *request, 
 	turn->ask.user_id = copy_ask(turn, request->user_id);
 	turn->ask.agents = copy_ask(turn, request->agents);
 	turn->ask.question = copy_ask(turn, request->question);
+	turn->ask.question_parts = copy_ask(turn, request->question_parts);
 	turn->ask.question_client_id = copy_ask(turn, request->question_client_id);
 	turn->ask.answer_client_id = copy_ask(turn, request->answer_client_id);
 	turn->ask.retry_question_id = copy_ask(turn, request->retry_question_id);
+	turn->ask.extra = copy_ask(turn, request->extra);
 }
 
 static void store_beginning(struct turn *turn, bool wants_history)
@@ -393,7 +399,7 @@ static void store_beginning(struct turn *turn, bool wants_history)
 		.question_id = uuid_str(&turn->question_id),
 		.question = ask->question,
 		.question_client_id = ask->question_client_id,
-		.question_parts = ask->messages[ask->n_messages - 1].parts,
+		.question_parts = ask->question_parts,
 		.answer_id = uuid_str(&turn->answer_id),
 		.answer_client_id = ask->answer_client_id,
 		.agents = ask->agents,
@@ -411,10 +417,10 @@ static void store_beginning(struct turn *turn, bool wants_history)
 /* What the question takes until the provider answers: our copy, and the body of the call. */
 static size_t asked_bytes(const struct turn_request *request)
 {
-	size_t n = request->variables.len;
+	size_t n = request->variables.len + request->extra.len;
 
 	for (size_t i = 0; i < request->n_messages; i++)
-		n += request->messages[i].content.len + request->messages[i].parts.len;
+		n += request->messages[i].content.len + request->messages[i].parts.len + request->messages[i].extra.len;
 	return 2 * n;
 }
 
@@ -445,7 +451,7 @@ struct turn *turn_start(struct turns *turns, const struct turn_request *request)
 	list_push(&turns->live, &turn->node);
 	turns_count(turns, 1);
 	keep_request(turn, request, n_bytes);
-	store_beginning(turn, request->chat_id.len > 0 && request->n_messages == 1);
+	store_beginning(turn, request->with_history && request->chat_id.len > 0 && request->n_messages == 1);
 	return turn;
 }
 

@@ -18,16 +18,20 @@ struct turn_request {
 	struct str user_id;
 	struct str agents; /* JSON array of the only agents whose messages he may see; empty: all */
 	bool anonymous;
-	struct str chat_id;                 /* empty: a new session gets a name of its own */
-	const struct llm_message *messages; /* the last one is the question */
+	struct str chat_id; /* empty: a new session gets a name of its own */
+	const struct llm_message *messages;
 	size_t n_messages;
-	struct str question, question_client_id; /* its text, and the client's id for it or empty */
+	bool with_history; /* a single message goes with what was said in its session before */
+	struct str question, question_parts;     /* which of them is stored: its text, its parts or empty */
+	struct str question_client_id;           /* the client's id for it, or empty */
 	struct str answer_client_id;             /* the client's id for the answer, or empty */
 	struct str retry_session_id, retry_question_id; /* another answer to this question, which is messages' only one; else empty */
 	bool has_temperature;
 	double temperature;
 	struct str variables; /* JSON object, or empty */
 	int64_t max_tokens;   /* 0: the agent's */
+	bool limits_completion; /* see struct llm_request; so is extra */
+	struct str extra;
 	bool plain;           /* the whole answer is waited for: REQUEST_TIMEOUT bounds all of it */
 	const char *request_id;
 };

@@ -1,67 +1,17 @@
 /* Checking the body of a completion, field by field. */
 #include "handlers/chat_request.h"
 
-#include <stdio.h>
-
+#include "handlers/chat_content.h"
 #include "handlers/request.h"
-
-enum { MAX_MESSAGES = 1000, MAX_NAME = 128, MAX_CONTENT = 2000000 };
-
-static bool valid_name(struct str name)
-{
-	return str_only(name, STR(NAME_CHARS ":"));
-}
-
-/* One part of a content; what a text part says is added to text. */
-static bool read_part(const struct json *part, size_t i, size_t j, struct buf *text, struct json_complaint *c)
-{
-	struct str type = json_as_str(json_get(part, "type"));
-
-	if (json_kind(json_get(part, "type")) != JSON_STRING)
-		return json_complain(c, "messages", "messages[%zu].content[%zu] must be an object with a type.", i, j);
-	if (str_eq(type, STR("text")) && json_kind(json_get(part, "text")) != JSON_STRING)
-		return json_complain(c, "messages", "messages[%zu].content[%zu].text must be a string.", i, j);
-	buf_add_str(text, json_as_str(json_get(part, "text")));
-	return true;
-}
-
-/* A list of parts goes upstream as it is; its text, one part after the other, is what is stored as the content. */
-static bool read_parts(struct request *r, const struct json *parts, size_t i, struct llm_message *out, struct json_complaint *c)
-{
-	struct buf text = {0};
-	bool good = true;
-
-	for (size_t j = 0; j < json_len(parts) && good; j++)
-		good = read_part(json_at(parts, j), i, j, &text, c);
-	if (good && text.len > MAX_CONTENT)
-		good = json_complain(c, "messages", "messages[%zu].content has %zu bytes of text; at most %d are taken.", i, text.len,
-				     (int)MAX_CONTENT);
-	if (good) {
-		out->content = arena_copy(&r->arena, buf_str(&text));
-		out->parts = arena_copy(&r->arena, json_text(parts));
-	}
-	buf_fini(&text);
-	return good;
-}
 
 static bool read_message(struct request *r, const struct json *j, size_t i, struct llm_message *out, struct json_complaint *c)
 {
-	const struct json *content = json_get(j, "content");
-
 	if (json_kind(j) != JSON_OBJECT)
 		return json_complain(c, "messages", "messages[%zu] must be an object.", i);
 	out->role = json_as_str(json_get(j, "role"));
 	if (!str_eq(out->role, STR("user")) && !str_eq(out->role, STR("assistant")) && !str_eq(out->role, STR("system")))
 		return json_complain(c, "messages", "messages[%zu].role must be user, assistant or system.", i);
-	if (json_kind(content) == JSON_ARRAY && json_len(content) > 0)
-		return read_parts(r, content, i, out, c);
-	out->content = json_as_str(content);
-	if (json_kind(content) != JSON_STRING || out->content.len == 0)
-		return json_complain(c, "messages", "messages[%zu].content must be a text that is not empty, or a list of parts.", i);
-	if (out->content.len > MAX_CONTENT)
-		return json_complain(c, "messages", "messages[%zu].content has %zu bytes; at most %d are taken.", i, out->content.len,
-				     (int)MAX_CONTENT);
-	return true;
+	return chat_content_read(r, json_get(j, "content"), i, 1, out, c);
 }
 
 static bool read_messages(struct request *r, struct chat_request *out, struct json_complaint *c)
@@ -70,8 +20,8 @@ static bool read_messages(struct request *r, struct chat_request *out, struct js
 	size_t n = json_len(list);
 	struct llm_message *messages;
 
-	if (json_kind(list) != JSON_ARRAY || n < 1 || n > MAX_MESSAGES)
-		return json_complain(c, "messages", "messages must be a list of 1 to %d messages.", (int)MAX_MESSAGES);
+	if (json_kind(list) != JSON_ARRAY || n < 1 || n > CHAT_MAX_MESSAGES)
+		return json_complain(c, "messages", "messages must be a list of 1 to %d messages.", (int)CHAT_MAX_MESSAGES);
 	messages = arena_alloc(&r->arena, n * sizeof(*messages));
 	for (size_t i = 0; i < n; i++)
 		if (!read_message(r, json_at(list, i), i, &messages[i], c))
@@ -80,8 +30,10 @@ static bool read_messages(struct request *r, struct chat_request *out, struct js
 		return json_complain(c, "messages", "messages must end with one of the user.");
 	out->turn.messages = messages;
 	out->turn.n_messages = n;
+	out->turn.with_history = true;
 	out->turn.question = messages[n - 1].content;
-	return json_read_str(json_at(list, n - 1), "id", false, 0, MAX_NAME, &out->turn.question_client_id, c);
+	out->turn.question_parts = messages[n - 1].parts;
+	return json_read_str(json_at(list, n - 1), "id", false, 0, CHAT_MAX_NAME, &out->turn.question_client_id, c);
 }
 
 bool chat_request_read_how(const struct json *j, struct turn_request *turn, bool *stream, struct json_complaint *c)
@@ -90,7 +42,7 @@ bool chat_request_read_how(const struct json *j, struct turn_request *turn, bool
 
 	if (!json_read_number(j, "temperature", false, 0, 2, &temperature, c) ||
 	    !json_read_int(j, "maxTokens", false, 1, 32768, &turn->max_tokens, c) || !json_read_bool(j, "stream", stream, c) ||
-	    !json_read_str(j, "responseChatItemId", false, 1, MAX_NAME, &turn->answer_client_id, c))
+	    !json_read_str(j, "responseChatItemId", false, 1, CHAT_MAX_NAME, &turn->answer_client_id, c))
 		return false;
 	if (temperature >= 0) {
 		turn->has_temperature = true;
@@ -102,7 +54,7 @@ bool chat_request_read_how(const struct json *j, struct turn_request *turn, bool
 /* Options may stand at the top or under "options"; the top wins, so it is read last. */
 static bool read_options(const struct json *j, struct chat_request *out, struct json_complaint *c)
 {
-	return chat_request_read_how(j, &out->turn, &out->stream, c) && json_read_str(j, "chatId", false, 1, MAX_NAME, &out->turn.chat_id, c);
+	return chat_request_read_how(j, &out->turn, &out->stream, c) && json_read_str(j, "chatId", false, 1, CHAT_MAX_NAME, &out->turn.chat_id, c);
 }
 
 static bool absent_or(enum json_kind kind, const struct json *j)
@@ -149,9 +101,8 @@ bool chat_request_read(struct request *r, struct chat_request *out, struct json_
 	    !read_options(options, out, c) || !read_options(r->body, out, c) || !read_extras(r, options, out, c) ||
 	    !read_extras(r, r->body, out, c))
 		return false;
-	if (!valid_name(out->turn.chat_id))
-		return json_complain(c, "chatId", "chatId may have letters, digits, '.', '_', ':' and '-' only, at most %d of them.",
-				     (int)MAX_NAME);
+	if (!chat_name_valid(out->turn.chat_id))
+		return json_complain(c, "chatId", "chatId may have letters, digits, '.', '_', ':' and '-' only, at most %d of them.", (int)CHAT_MAX_NAME);
 	out->turn.plain = !out->stream;
 	out->turn.request_id = r->request_id;
 	return true;

@@ -10,6 +10,7 @@ struct chat_request {
 	struct turn_request turn; /* agent and user are not filled in */
 	struct str agent_id;
 	bool stream;
+	bool include_usage; /* for /v1 */
 };
 
 /* Reads r->body; everything is borrowed from it or in the request's arena. False with a complaint that names the field. */

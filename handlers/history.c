@@ -59,6 +59,7 @@ static enum flow_next begin_start(struct request *r)
 	turn->retry_question_id = question.id;
 	turn->messages = &message;
 	turn->n_messages = 1;
+	turn->with_history = true;
 	turn->question = question.content;
 	next = chat_begin(r, turn, question.agent_id, retrying->stream);
 	if (next == FLOW_NEXT)

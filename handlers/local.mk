@@ -15,6 +15,7 @@ libhandlers_a_SOURCES = \
 	handlers/app.h \
 	handlers/body.c handlers/body.h \
 	handlers/chat.c handlers/chat.h \
+	handlers/chat_content.c handlers/chat_content.h \
 	handlers/chat_request.c handlers/chat_request.h \
 	handlers/cors.c handlers/cors.h \
 	handlers/cursor.c handlers/cursor.h \

@@ -29,8 +29,12 @@ void body_put_message(struct json_writer *w, const struct llm_message *m)
 	json_key(w, "content");
 	if (m->parts.len)
 		json_put_raw(w, m->parts);
+	else if (m->no_content)
+		json_put_null(w);
 	else
 		json_put_str(w, m->content);
+	if (m->extra.len)
+		json_put_raw(w, m->extra);
 	json_close(w, '}');
 }
 

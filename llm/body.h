@@ -9,7 +9,7 @@ enum body_key { BODY_BEARER, BODY_X_API_KEY };
 void body_headers(const struct llm_request *in, struct arena *arena, struct http_post *out, enum body_key key);
 /* One more header. */
 void body_add_header(struct http_post *out, const char *header);
-/* {"role":…,"content":…}, parts as they are. */
+/* {"role":…,"content":…}, parts and further members as they are. */
 void body_put_message(struct json_writer *w, const struct llm_message *m);
 
 /* The parts of a content, which has been checked before: NULL if there are none. Free it with json_free. */

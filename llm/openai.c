@@ -26,7 +26,9 @@ static void put_body(const struct llm_request *in, struct buf *body)
 		json_put_number(&w, in->temperature);
 	}
 	if (in->max_tokens)
-		json_add_int(&w, "max_tokens", in->max_tokens);
+		json_add_int(&w, in->limits_completion ? "max_completion_tokens" : "max_tokens", in->max_tokens);
+	if (in->extra.len)
+		json_put_raw(&w, in->extra);
 	json_close(&w, '}');
 }
 

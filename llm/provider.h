@@ -7,9 +7,11 @@
 
 /* One message for the model. */
 struct llm_message {
-	struct str role;    /* user, assistant, system */
+	struct str role;    /* user, assistant, system; also developer and tool, from clients that speak OpenAI's words */
 	struct str content; /* text, if parts is empty */
 	struct str parts;   /* JSON array of content parts, or empty */
+	bool no_content;    /* not even an empty text: an assistant that only calls tools */
+	struct str extra;   /* further members in OpenAI's words, as JSON without braces (tool_calls, tool_call_id, name…), or empty */
 };
 
 struct llm_timeouts {
@@ -30,7 +32,10 @@ struct llm_request {
 	size_t n_messages;
 	bool has_temperature;
 	double temperature;
-	int64_t max_tokens;        /* 0: the provider's own limit */
+	int64_t max_tokens; /* 0: the provider's own limit */
+	bool limits_completion; /* max_tokens goes by its newer name, max_completion_tokens */
+	struct str extra; /* further members of the body in OpenAI's words, as JSON without braces, or empty; never one that is above.
+			     For providers that speak so; the others have no use for it */
 	const struct log_ctx *log; /* names the request upstream too; borrowed until the call is over */
 	struct llm_timeouts timeouts;
 };

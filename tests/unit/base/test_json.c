@@ -569,6 +569,38 @@ static void survives_random_damage(void **state)
 	assert_true(n_good > 1000);
 }
 
+static void note_member(void *arg, const char *key, const struct json *value)
+{
+	buf_printf(arg, "%s=%.*s;", key, STR_ARG(json_text(value)));
+}
+
+static void walks_the_members_of_an_object_in_order(void **state)
+{
+	static const struct {
+		const char *text, *members;
+	} samples[] = {
+		{"{\"b\":[1, {\"x\":\"\\u00e9/\"}],\"a\":null,\"\":1.50,\"b2\":true}", "b=[1,{\"x\":\"\xC3\xA9/\"}];a=null;=1.50;b2=true;"},
+		{"{\"twice\":1,\"twice\":2}", "twice=2;"},
+		{"{}", ""},
+		{"[1,2]", ""},
+		{"\"text\"", ""},
+		{"null", ""},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < N_ELEMENTS(samples); i++) {
+		struct buf seen = {0};
+		struct json *j;
+		const char *why;
+
+		assert_int_equal(json_parse(str_from(samples[i].text), &JSON_CAPS_USER, &j, &why), 0);
+		json_each(j, note_member, &seen);
+		assert_str(buf_str(&seen), str_from(samples[i].members));
+		buf_fini(&seen);
+		json_free(j);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -591,6 +623,7 @@ int main(void)
 		cmocka_unit_test(reads_numbers_and_complains),
 		cmocka_unit_test(reads_booleans_and_complains),
 		cmocka_unit_test(a_complaint_is_cut_not_overrun),
+		cmocka_unit_test(walks_the_members_of_an_object_in_order),
 		cmocka_unit_test(survives_random_damage),
 	};
 

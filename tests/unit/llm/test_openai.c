@@ -122,6 +122,31 @@ static void puts_the_system_prompt_first_and_escapes_everything(void **state)
 	arena_fini(&arena);
 }
 
+static void puts_further_members_behind_its_own(void **state)
+{
+	static const struct llm_message messages[] = {
+		{.role = CONST_STR("assistant"), .no_content = true, .extra = CONST_STR("\"tool_calls\":[{\"id\":\"c1\"}]")},
+		{.role = CONST_STR("tool"), .content = CONST_STR(""), .extra = CONST_STR("\"tool_call_id\":\"c1\",\"name\":\"clock\"")},
+	};
+	struct llm_request in = sample_request();
+	struct arena arena = {0};
+	struct http_post post;
+
+	(void)state;
+	in.messages = messages;
+	in.n_messages = N_ELEMENTS(messages);
+	in.max_tokens = 9;
+	in.limits_completion = true;
+	in.extra = STR("\"seed\":7,\"stop\":null");
+	json_free(ask(&in, &arena, &post));
+	assert_str(buf_str(&post.body),
+		   STR("{\"model\":\"gpt-4o\",\"messages\":[{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"id\":\"c1\"}]},"
+		       "{\"role\":\"tool\",\"content\":\"\",\"tool_call_id\":\"c1\",\"name\":\"clock\"}],\"stream\":true,"
+		       "\"stream_options\":{\"include_usage\":true},\"max_completion_tokens\":9,\"seed\":7,\"stop\":null}"));
+	buf_fini(&post.body);
+	arena_fini(&arena);
+}
+
 static void sends_a_temperature_of_zero_and_a_token_limit(void **state)
 {
 	struct llm_request in = sample_request();
@@ -356,6 +381,7 @@ int main(void)
 		cmocka_unit_test(asks_for_a_stream_with_usage),
 		cmocka_unit_test(sends_no_authorization_without_a_key),
 		cmocka_unit_test(puts_the_system_prompt_first_and_escapes_everything),
+		cmocka_unit_test(puts_further_members_behind_its_own),
 		cmocka_unit_test(sends_a_temperature_of_zero_and_a_token_limit),
 		cmocka_unit_test(reads_text),
 		cmocka_unit_test(reads_reasoning_of_both_names),
