@@ -40,6 +40,7 @@ void answer_init(struct answer *answer, const struct script *script, struct ask 
 	}
 	answer->n_tokens = script->n_reasoning + n;
 	answer->dialect = ask->dialect ? ask->dialect : &dialect_openai;
+	answer->n_tools = ask->after_tool ? 0 : script->n_tools;
 	answer->seq = seq;
 	answer->stream = ask->stream;
 	answer->detail = ask->detail;

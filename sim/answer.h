@@ -22,6 +22,7 @@ struct answer {
 	int n_sent;
 	int line_bytes; /* sent of the line that is too long */
 	int n_prompt_tokens;
+	int n_tools; /* calls at the end */
 	const struct dialect *dialect;
 	struct buf opening; /* of each frame, if the dialect keeps it; owned */
 	unsigned seq;

@@ -96,7 +96,7 @@ static void read_content(struct ask *ask, struct scan scan)
 	}
 }
 
-enum role { ROLE_USER, ROLE_ASSISTANT, ROLE_OTHER };
+enum role { ROLE_USER, ROLE_ASSISTANT, ROLE_TOOL, ROLE_OTHER };
 
 /* Reads one message; content is where its content begins. */
 static void read_message(struct scan *scan, enum role *role_is, struct scan *content)
@@ -109,7 +109,8 @@ static void read_message(struct scan *scan, enum role *role_is, struct scan *con
 	content->at = content->end = NULL;
 	while (scan_next_member(scan, &first, &key)) {
 		if (span_is(key, "role") && scan_peek(scan) == '"' && scan_string(scan, &role)) {
-			*role_is = span_is(role, "user") ? ROLE_USER : span_is(role, "assistant") ? ROLE_ASSISTANT : ROLE_OTHER;
+			*role_is = span_is(role, "user") ? ROLE_USER : span_is(role, "assistant") ? ROLE_ASSISTANT
+								    : span_is(role, "tool") ? ROLE_TOOL : ROLE_OTHER;
 			continue;
 		}
 		if (span_is(key, "content"))
@@ -132,11 +133,12 @@ static int read_messages(struct ask *ask, struct scan *scan)
 		if (scan_peek(scan) != '{')
 			return refuse(ask, "messages", "Every element of 'messages' must be an object.");
 		read_message(scan, &role, &content);
-		if (ask->dialect == &dialect_anthropic && (role == ROLE_OTHER || (empty && role != ROLE_USER)))
+		if (ask->dialect == &dialect_anthropic && (role >= ROLE_TOOL || (empty && role != ROLE_USER)))
 			return refuse(ask, "messages", "messages: the roles are user and assistant, and the first is user.");
 		empty = false;
 		if (role == ROLE_USER && content.at)
 			last_user = content;
+		ask->after_tool = role == ROLE_TOOL;
 	}
 	if (empty)
 		return refuse(ask, "messages", "'messages' must not be empty.");

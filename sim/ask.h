@@ -15,6 +15,7 @@ struct ask {
 	char model[SCRIPT_NAME_MAX_BYTES + 2]; /* a byte more than a script takes, so that too long is seen */
 	bool stream;
 	bool include_usage;
+	bool after_tool;        /* the last message is a tool's */
 	bool detail;            /* FastGPT's */
 	char conversation[128]; /* Dify's conversation_id, FastGPT's chatId; empty if there is none */
 	struct buf text;        /* of the last user message; owned */

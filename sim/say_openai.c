@@ -31,13 +31,17 @@ static void end_chunk(struct buf *out)
 	buf_puts(out, "},\"logprobs\":null,\"finish_reason\":null}]}\n\n");
 }
 
+static void add_role(struct answer *answer, struct buf *out)
+{
+	add_chunk(answer, out);
+	buf_puts(out, "\"role\":\"assistant\",\"content\":\"\"");
+	end_chunk(out);
+}
+
 static void add_token(struct answer *answer, struct buf *out, int index)
 {
-	if (index == 0) {
-		add_chunk(answer, out);
-		buf_puts(out, "\"role\":\"assistant\",\"content\":\"\"");
-		end_chunk(out);
-	}
+	if (index == 0)
+		add_role(answer, out);
 	add_chunk(answer, out);
 	buf_printf(out, "\"%s\":\"", index < answer->script.n_reasoning ? "reasoning_content" : "content");
 	answer_add_inside(answer, out, index);
@@ -60,10 +64,30 @@ static void add_tool(struct answer *answer, struct buf *out)
 	}
 }
 
+/* The same as clients meet it in earnest: ids, arguments cut anywhere, a member that nobody knows, several calls. */
+static void add_call(struct answer *answer, struct buf *out, int index)
+{
+	static const char *const pieces[] = {"{\\\"city", "\\\":\\\"Par", "is\\\"}"};
+
+	add_chunk(answer, out);
+	buf_printf(out,
+		   "\"tool_calls\":[{\"index\":%d,\"id\":\"call_%u_%d\",\"type\":\"function\",\"x_sim\":{\"seq\":%d},"
+		   "\"function\":{\"name\":\"get_weather\",\"arguments\":\"\"}}]",
+		   index, answer->seq, index, index);
+	end_chunk(out);
+	for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
+		add_chunk(answer, out);
+		buf_printf(out, "\"tool_calls\":[{\"index\":%d,\"function\":{\"arguments\":\"%s\"}}]", index, pieces[i]);
+		end_chunk(out);
+	}
+}
+
 static const char *finish_reason(const struct answer *answer)
 {
 	const struct script *script = &answer->script;
 
+	if (answer->n_tools)
+		return "tool_calls";
 	return script->length_stop ? "length" : script->refusal ? "content_filter" : script->tool ? "tool_calls" : "stop";
 }
 
@@ -79,6 +103,10 @@ static void add_end(struct answer *answer, struct buf *out)
 {
 	if (answer->script.tool)
 		add_tool(answer, out);
+	if (answer->n_tools && !answer->n_sent)
+		add_role(answer, out);
+	for (int i = 0; i < answer->n_tools; i++)
+		add_call(answer, out, i);
 	add_chunk(answer, out);
 	buf_printf(out, "},\"logprobs\":null,\"finish_reason\":\"%s\"}]}\n\n", finish_reason(answer));
 	if (answer->include_usage) {
@@ -115,7 +143,14 @@ static void add_whole(struct answer *answer, struct buf *out)
 		buf_printf(out, "\"tool_calls\":[%s{\\\"city\\\":\\\"Paris\\\"}\"}}],", tool_call);
 	buf_puts(out, "\"content\":\"");
 	answer_add_texts(answer, out, script->n_reasoning, answer->n_tokens);
-	buf_puts(out, "\",\"refusal\":null},\"logprobs\":null,\"finish_reason\":");
+	buf_puts(out, "\",\"refusal\":null");
+	for (int i = 0; i < answer->n_tools; i++)
+		buf_printf(out,
+			   "%s{\"id\":\"call_%u_%d\",\"type\":\"function\","
+			   "\"function\":{\"name\":\"get_weather\",\"arguments\":\"{\\\"city\\\":\\\"Paris\\\"}\"}}",
+			   i ? "," : ",\"tool_calls\":[", answer->seq, i);
+	buf_puts(out, answer->n_tools ? "]}" : "}");
+	buf_puts(out, ",\"logprobs\":null,\"finish_reason\":");
 	buf_puts_json(out, script->no_end ? NULL : finish_reason(answer));
 	buf_puts(out, "}]");
 	if (!script->no_usage) {

@@ -53,6 +53,7 @@ static const struct directive directives[] = {
     WORD("lenStop", 1, length_stop),
     WORD("html", 1, html),
     WORD("tool", 1, tool),
+    NUMBER("tools", 1, 100, n_tools),
     WORD("refuse", 1, refusal),
     NUMBER("steps", 0, 1000, n_steps),
     WORD("form", 1, form),

@@ -42,6 +42,7 @@ struct script {
 	int length_stop;  /* finish_reason is "length" */
 	int html;         /* a web page instead of an answer */
 	int tool;         /* the answer ends with a call of a tool */
+	int n_tools;      /* OpenAI's: with so many, unless a tool has just answered */
 	int refusal;      /* it ends because the model will not say more */
 	int n_steps;      /* of a workflow, before the text */
 	int form;         /* the workflow asks its user something */

@@ -70,6 +70,40 @@ static void garbage_comes_between_tokens_and_the_answer_goes_on(void **state)
 	}
 }
 
+static void calls_of_tools_follow_the_text_in_pieces(void **state)
+{
+	static const char *const words[] = {"assistant", "tok0 ", "\"index\":0,\"id\":\"call_1_0\"", "get_weather", "{\\\"city", "\\\":\\\"Par",
+					    "is\\\"}", "\"index\":1,\"id\":\"call_1_1\"", "\"finish_reason\":\"tool_calls\"", "[DONE]", NULL};
+	static const char *const silent[] = {"\"role\":\"assistant\"", "\"tool_calls\":[", "\"finish_reason\":\"tool_calls\"", NULL};
+	struct buf out = say("sim-n1-tools2");
+
+	(void)state;
+	assert_in_order(out.data, words);
+	buf_fini(&out);
+	out = say("sim-n0-tools1");
+	assert_in_order(out.data, silent);
+	buf_fini(&out);
+}
+
+static void nothing_is_called_when_a_tool_has_answered(void **state)
+{
+	struct ask ask = {.stream = true, .after_tool = true};
+	struct script script;
+	struct answer answer;
+	struct buf out = {0};
+	char why[512];
+
+	(void)state;
+	assert_int_equal(script_parse(&script, "sim-n0-tools1", why, sizeof(why)), 0);
+	answer_init(&answer, &script, &ask, 1);
+	answer_add_end(&answer, &out);
+	buf_add(&out, "", 1);
+	assert_null(strstr(out.data, "tool"));
+	assert_non_null(strstr(out.data, "\"finish_reason\":\"stop\""));
+	answer_fini(&answer);
+	buf_fini(&out);
+}
+
 static void garbage_beyond_the_end_never_comes(void **state)
 {
 	struct buf out = say("sim-n2-garbage3");
@@ -148,6 +182,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(garbage_comes_between_tokens_and_the_answer_goes_on),
 	    cmocka_unit_test(garbage_beyond_the_end_never_comes),
+	    cmocka_unit_test(calls_of_tools_follow_the_text_in_pieces),
+	    cmocka_unit_test(nothing_is_called_when_a_tool_has_answered),
 	    cmocka_unit_test(the_token_after_so_many_is_no_utf8),
 	    cmocka_unit_test(the_long_line_comes_in_pieces_and_has_no_end),
 	    cmocka_unit_test(a_plain_answer_goes_wrong_in_the_same_places),
