@@ -172,6 +172,7 @@ struct agent *agent_new(const struct agent_row *stored, const char *api_key, con
 	agent->has_temperature = str_to_double(row->temperature, &agent->temperature);
 	agent->max_tokens = row->max_tokens;
 	agent->context_tokens = row->context_tokens;
+	agent->created_s = row->created_s;
 	agent->cancel_on_disconnect = str_eq(row->on_disconnect, STR("cancel"));
 	agent->provider = provider_named(agent->provider_name);
 	read_timeouts(agent, row->timeouts, conf);

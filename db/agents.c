@@ -29,7 +29,7 @@ static const struct statement get_agents = {
 	"SELECT id, name, description, provider, endpoint, model, system_prompt, temperature, max_tokens, context_tokens, capabilities,"
 	" features, timeouts, on_disconnect, is_active, from_file, app_id, rate_limit, fallbacks, max_concurrent, coalesce(max_queue, -1),"
 	" sealed_api_key, sealed_with, own_key, created_by, " SQL_ISO("created_at") ", " SQL_ISO(
-		"updated_at") ", revision"
+		"updated_at") ", revision, extract(epoch FROM created_at)::bigint"
 			      " FROM agent_configs WHERE id = ANY ($1::text[]) AND deleted_at IS NULL ORDER BY id COLLATE \"C\"",
 	1,
 };
@@ -71,6 +71,7 @@ struct agent_row agents_row(const struct query *q, size_t i)
 		.created_at = query_col(q, i, 25),
 		.updated_at = query_col(q, i, 26),
 		.revision = query_col_int(q, i, 27),
+		.created_s = query_col_int(q, i, 28),
 	};
 }
 

@@ -17,6 +17,7 @@ struct agent_row {
 	bool own_key;                                                       /* then the file's does not count */
 	struct str created_by, created_at, updated_at;                      /* created_by may be empty */
 	int64_t revision;
+	int64_t created_s; /* since 1970; of stored ones only */
 };
 
 /* Ids and revisions of all agents, in the order of their ids' bytes. */

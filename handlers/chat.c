@@ -12,10 +12,10 @@
 
 enum { PING_MS = 15000, SEND_BYTES = 32 * 1024, KEEP_BYTES = 256 * 1024 };
 
-/* What read_answer keeps. */
+/* What the steps keep. */
 struct reading {
-	bool stream;
-	uint64_t sent_us; /* when something was sent last */
+	const struct chat_words *words;
+	struct chat_view view;
 };
 
 static void on_more(struct reader *reader)
@@ -23,26 +23,28 @@ static void on_more(struct reader *reader)
 	flow_wake(CONTAINER_OF(reader, struct request, reader));
 }
 
-enum flow_next chat_begin(struct request *r, struct turn_request *turn, struct str agent_id, bool stream)
+enum flow_next chat_begin(struct request *r, const struct chat_words *words, struct chat_request *chat)
 {
 	struct json_complaint complaint = {0};
+	struct turn_request *turn = &chat->turn;
 	struct reading *reading;
 
 	if (r->app->closing)
 		return request_reject(r, ERR_DRAINING);
 	if (!agents_loaded(r->app->agents))
 		return request_reject(r, ERR_DB_UNAVAILABLE);
-	turn->agent = agents_find(r->app->agents, agent_id);
+	turn->agent = agents_find(r->app->agents, chat->agent_id);
 	if (!turn->agent || !turn->agent->active)
 		return request_reject(r, ERR_AGENT_NOT_FOUND);
-	if (r->person && !person_may_use_agent(r->person, agent_id))
-		return request_reject_because(r, ERR_FORBIDDEN, "agentId", "This API key does not open the agent %.*s.", STR_ARG(agent_id));
+	if (r->person && !person_may_use_agent(r->person, chat->agent_id))
+		return request_reject_because(r, ERR_FORBIDDEN, words->agent_field, "This API key does not open the agent %.*s.",
+					      STR_ARG(chat->agent_id));
 	if (!chat_request_suits(r, turn, &complaint))
 		return request_reject_field(r, &complaint);
 	turn->user_id = uuid_str(&r->user_id);
 	turn->anonymous = r->anonymous;
 	turn->agents = r->person ? r->person->agents : STR("");
-	turn->plain = !stream;
+	turn->plain = !chat->stream;
 	turn->request_id = r->request_id;
 	r->turn = turn_start(r->app->turns, turn);
 	if (!r->turn)
@@ -50,23 +52,22 @@ enum flow_next chat_begin(struct request *r, struct turn_request *turn, struct s
 	r->reader.on_more = on_more;
 	turn_join(r->turn, &r->reader);
 	reading = arena_alloc(&r->arena, sizeof(*reading));
-	reading->stream = stream;
+	reading->words = words;
+	reading->view = (struct chat_view){.turn = r->turn, .stream = chat->stream, .include_usage = chat->include_usage};
 	r->state = reading;
 	json_free(r->body); /* a long stream need not keep it */
 	r->body = NULL;
 	return FLOW_NEXT;
 }
 
-static enum flow_next begin_start(struct request *r)
+enum flow_next chat_read_and_begin(struct request *r, const struct chat_words *words)
 {
 	struct json_complaint complaint = {0};
 	struct chat_request chat;
 
-	if (r->app->closing)
-		return request_reject(r, ERR_DRAINING);
-	if (!chat_request_read(r, &chat, &complaint))
+	if (!words->read(r, &chat, &complaint))
 		return request_reject_field(r, &complaint);
-	return chat_begin(r, &chat.turn, chat.agent_id, chat.stream);
+	return chat_begin(r, words, &chat);
 }
 
 enum flow_next chat_read_start(struct request *r)
@@ -80,11 +81,11 @@ static void on_ping_due(void *arg)
 {
 	struct request *r = arg;
 	struct reading *reading = r->state;
-	uint64_t silent_ms = (clock_mono_us() - reading->sent_us) / 1000;
+	uint64_t silent_ms = (clock_mono_us() - reading->view.sent_us) / 1000;
 
 	if (silent_ms >= PING_MS && request_can_send(r)) {
 		request_send(r, STR(": ping\n\n"));
-		reading->sent_us = clock_mono_us();
+		reading->view.sent_us = clock_mono_us();
 		silent_ms = 0;
 	}
 	timer_start(&r->timer, silent_ms < PING_MS ? PING_MS - silent_ms : PING_MS);
@@ -119,7 +120,7 @@ static enum flow_next read_stream(struct request *r)
 	while (more && request_can_send(r)) {
 		out.len = 0;
 		while (out.len < SEND_BYTES && (more = reader_next(&r->reader, &event)))
-			render_event(&out, &event);
+			reading->words->put_event(&out, &reading->view, &event);
 		if (out.len == 0)
 			break;
 		if (!r->headers_sent)
@@ -127,7 +128,7 @@ static enum flow_next read_stream(struct request *r)
 		request_send(r, buf_str(&out));
 		if (out.size > KEEP_BYTES)
 			buf_fini(&out);
-		reading->sent_us = clock_mono_us();
+		reading->view.sent_us = clock_mono_us();
 	}
 	if (more || !r->turn->settled || !request_can_send(r))
 		return FLOW_WAIT;
@@ -136,24 +137,44 @@ static enum flow_next read_stream(struct request *r)
 
 static enum flow_next read_plain(struct request *r)
 {
-	struct buf b = {0};
+	const struct reading *reading = r->state;
 
 	if (!r->turn->settled)
 		return FLOW_WAIT;
 	if (r->turn->err)
 		return refuse(r);
 	r->not_ours_us = turn_upstream_us(r->turn);
-	render_plain(&b, r->turn);
-	request_reply(r, buf_str(&b), STR(""));
-	buf_fini(&b);
-	return FLOW_DONE;
+	return reading->words->reply(r, r->turn);
 }
 
 enum flow_next chat_read_finish(struct request *r)
 {
 	const struct reading *reading = r->state;
 
-	return reading->stream ? read_stream(r) : read_plain(r);
+	return reading->view.stream ? read_stream(r) : read_plain(r);
+}
+
+static void put_event(struct buf *out, struct chat_view *view, const struct answer_event *event)
+{
+	(void)view;
+	render_event(out, event);
+}
+
+static enum flow_next reply(struct request *r, const struct turn *turn)
+{
+	struct buf b = {0};
+
+	render_plain(&b, turn);
+	request_reply(r, buf_str(&b), STR(""));
+	buf_fini(&b);
+	return FLOW_DONE;
+}
+
+const struct chat_words chat_api_words = {chat_request_read, "agentId", put_event, reply};
+
+static enum flow_next begin_start(struct request *r)
+{
+	return chat_read_and_begin(r, &chat_api_words);
 }
 
 const struct step chat_steps[] = {

@@ -1,15 +1,39 @@
-/* POST /api/chat/completions, streamed and plain, and what every route that answers with a turn shares. */
+/* A chat turn over HTTP, streamed and plain: the steps of POST /api/chat/completions, and what /v1 shares with them. */
 #pragma once
-#include "base/str.h"
+#include "handlers/chat_request.h"
 #include "handlers/flow.h"
 
-struct request;
-struct turn_request;
+struct answer_event;
+struct buf;
 
 extern const struct step chat_steps[];
 
-/* Begins a turn and becomes one of its readers; fills in who asks, and whom. r->body and r->query may go. The step after it must be
- * {"read_answer", chat_read_start, chat_read_finish}. Refuses an agent that is not there or not open to the key. */
-enum flow_next chat_begin(struct request *r, struct turn_request *turn, struct str agent_id, bool stream);
+/* One answer that a request reads. */
+struct chat_view {
+	const struct turn *turn; /* borrowed, as the request's */
+	bool stream, include_usage;
+	bool failed;      /* for put_event: the error has been sent */
+	uint64_t sent_us; /* when something was sent last */
+};
+
+/* What differs from face to face: how the question is written, and how the answer looks. */
+struct chat_words {
+	/* Reads r->body and headers; false with a complaint. */
+	bool (*read)(struct request *r, struct chat_request *out, struct json_complaint *complaint);
+	const char *agent_field; /* where the agent is named */
+	/* Appends an event of a stream; it may be nothing to this client. */
+	void (*put_event)(struct buf *out, struct chat_view *view, const struct answer_event *event);
+	/* Answers with all of it. */
+	enum flow_next (*reply)(struct request *r, const struct turn *turn);
+};
+
+extern const struct chat_words chat_api_words;
+
+/* Begins a turn and becomes one of its readers; fills in who asks, and whom. r->body may go. The step after it must be
+ * {"read_answer", chat_read_start, chat_read_finish}. Refuses an agent that is not there or not open to the key. words must outlive the
+ * request. */
+enum flow_next chat_begin(struct request *r, const struct chat_words *words, struct chat_request *chat);
+/* The same after body_start: reads what words say first. */
+enum flow_next chat_read_and_begin(struct request *r, const struct chat_words *words);
 enum flow_next chat_read_start(struct request *r);
 enum flow_next chat_read_finish(struct request *r);

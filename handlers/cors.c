@@ -33,7 +33,7 @@ void cors_put(const struct request *r, struct buf *out)
 	buf_add_cstr(out, "Vary: Origin\r\n");
 	if (allowed(r))
 		buf_printf(out, "Access-Control-Allow-Origin: %.*s\r\nAccess-Control-Allow-Credentials: true\r\n"
-				"Access-Control-Expose-Headers: X-Request-Id, X-LLMChat-Overhead-Us, Retry-After\r\n",
+				"Access-Control-Expose-Headers: X-Request-Id, X-LLMChat-Overhead-Us, X-Chat-Id, Retry-After\r\n",
 			   STR_ARG(origin));
 }
 
@@ -47,7 +47,7 @@ static enum flow_next options_start(struct request *r)
 	if (allowed(r) && request_param(r, "HTTP_ACCESS_CONTROL_REQUEST_METHOD").len)
 		snprintf(extra + n, sizeof(extra) - (size_t)n,
 			 "Access-Control-Allow-Methods: %.*s\r\nAccess-Control-Allow-Headers: Authorization, Content-Type, Idempotency-Key, "
-			 "Last-Event-ID, X-Request-Id\r\nAccess-Control-Max-Age: %d\r\n",
+			 "Last-Event-ID, X-Chat-Id, X-Request-Id\r\nAccess-Control-Max-Age: %d\r\n",
 			 (int)(strlen(allow) - strlen("Allow: \r\n")), allow + strlen("Allow: "), (int)MAX_AGE_S);
 	return request_reply_empty(r, extra);
 }

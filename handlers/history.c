@@ -15,21 +15,16 @@ enum { MAX_MESSAGE_ID = 128, MAX_COMMENT = 2000, MAX_AGENT_ID = 64 };
 
 /* ---- retry ---- */
 
-struct retrying {
-	struct turn_request turn;
-	bool stream;
-};
-
 static enum flow_next find_start(struct request *r)
 {
-	struct retrying *retrying = arena_alloc(&r->arena, sizeof(*retrying));
+	struct chat_request *chat = arena_alloc(&r->arena, sizeof(*chat));
 	struct session_owner owner = whose(r);
 	struct json_complaint complaint = {0};
 	struct str data_id = STR("");
 
-	r->state = retrying;
+	r->state = chat;
 	if (!json_read_str(r->body, "dataId", true, 1, MAX_MESSAGE_ID, &data_id, &complaint) ||
-	    !chat_request_read_how(r->body, &retrying->turn, &retrying->stream, &complaint))
+	    !chat_request_read_how(r->body, &chat->turn, &chat->stream, &complaint))
 		return request_reject_field(r, &complaint);
 	messages_find_question(r->app->pool, &r->query, &owner, r->path_params[0], data_id);
 	return FLOW_WAIT;
@@ -48,10 +43,10 @@ static enum flow_next find_finish(struct request *r)
 
 static enum flow_next begin_start(struct request *r)
 {
-	struct retrying *retrying = r->state;
+	struct chat_request *chat = r->state;
 	struct question_row question = messages_question(&r->query);
 	struct llm_message message = {.role = STR("user"), .content = question.content, .parts = question.parts};
-	struct turn_request *turn = &retrying->turn;
+	struct turn_request *turn = &chat->turn;
 	enum flow_next next;
 
 	turn->chat_id = question.chat_id;
@@ -61,7 +56,9 @@ static enum flow_next begin_start(struct request *r)
 	turn->n_messages = 1;
 	turn->with_history = true;
 	turn->question = question.content;
-	next = chat_begin(r, turn, question.agent_id, retrying->stream);
+	turn->question_parts = question.parts;
+	chat->agent_id = question.agent_id;
+	next = chat_begin(r, &chat_api_words, chat);
 	if (next == FLOW_NEXT)
 		query_fini(&r->query);
 	return next;

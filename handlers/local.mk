@@ -20,6 +20,7 @@ libhandlers_a_SOURCES = \
 	handlers/cors.c handlers/cors.h \
 	handlers/cursor.c handlers/cursor.h \
 	handlers/export_format.c handlers/export_format.h \
+	handlers/face.h \
 	handlers/flow.c handlers/flow.h \
 	handlers/health.c handlers/health.h \
 	handlers/history.c handlers/history.h \
@@ -37,4 +38,10 @@ libhandlers_a_SOURCES = \
 	handlers/session_json.c handlers/session_json.h \
 	handlers/session_list.c handlers/session_list.h \
 	handlers/sessions.c handlers/sessions.h \
-	handlers/whose.c handlers/whose.h
+	handlers/whose.c handlers/whose.h \
+	handlers/v1_chat.c handlers/v1_chat.h \
+	handlers/v1_error.c handlers/v1_error.h \
+	handlers/v1_models.c handlers/v1_models.h \
+	handlers/v1_render.c handlers/v1_render.h \
+	handlers/v1_request.c handlers/v1_request.h \
+	handlers/v1_tools.c handlers/v1_tools.h

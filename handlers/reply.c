@@ -8,6 +8,7 @@
 #include "handlers/owner.h"
 #include "handlers/request.h"
 #include "handlers/router.h"
+#include "handlers/v1_error.h"
 
 static const char *reason_phrase(int status)
 {
@@ -43,6 +44,10 @@ static void put_head(struct request *r, struct buf *out, int status, const char 
 		   r->request_id, (unsigned long long)(took_us > r->not_ours_us ? took_us - r->not_ours_us : 0));
 	if (content_type)
 		buf_printf(out, "Content-Type: %s\r\n", content_type);
+	if (r->face == FACE_OPENAI)
+		buf_printf(out, "OpenAI-Processing-Ms: %llu\r\n", (unsigned long long)(took_us / 1000));
+	if (r->more_head)
+		buf_add_cstr(out, r->more_head);
 	owner_put_cookie(r, out);
 	cors_put(r, out);
 }
@@ -60,13 +65,13 @@ static enum flow_next finish(struct request *r, struct str bytes)
 }
 
 /* Head and body in one go. extra: further header lines. */
-static enum flow_next reply(struct request *r, int status, const char *extra, struct str body)
+static enum flow_next reply(struct request *r, int status, struct str extra, struct str body)
 {
 	struct buf out = {0};
 
 	put_head(r, &out, status, "application/json; charset=utf-8");
 	buf_add_cstr(&out, "Cache-Control: no-store\r\n");
-	buf_add_cstr(&out, extra);
+	buf_add_str(&out, extra);
 	buf_printf(&out, "Content-Length: %zu\r\n\r\n", body.len);
 	buf_add_str(&out, body);
 	finish(r, buf_str(&out));
@@ -85,16 +90,13 @@ static void put_envelope_end(struct request *r, struct json_writer *w)
 }
 
 /* details: JSON, or empty; a field is a detail of its own. */
-static enum flow_next refuse(struct request *r, int err, const char *field, const char *sentence, struct str details, int retry_after_s)
+static void put_refusal(struct request *r, struct buf *body, int err, const char *field, const char *sentence, struct str details,
+			int retry_after_s)
 {
-	const struct err_info *info = err_info(err);
-	struct buf body = {0};
-	struct json_writer w = {.out = &body};
-	char extra[256] = "";
-	int n = 0;
+	struct json_writer w = {.out = body};
 
 	json_open(&w, '{');
-	json_add_cstr(&w, "code", info->code);
+	json_add_cstr(&w, "code", err_info(err)->code);
 	json_add_cstr(&w, "message", sentence);
 	if (field) {
 		json_key(&w, "details");
@@ -105,17 +107,34 @@ static enum flow_next refuse(struct request *r, int err, const char *field, cons
 		json_key(&w, "details");
 		json_put_raw(&w, details);
 	}
-	if (retry_after_s >= 0) {
-		n = snprintf(extra, sizeof(extra), "Retry-After: %d\r\n", retry_after_s);
+	if (retry_after_s >= 0)
 		json_add_int(&w, "retryAfter", retry_after_s);
-	}
-	if (info->status == 401)
-		n += snprintf(extra + n, sizeof(extra) - (size_t)n, "WWW-Authenticate: Bearer realm=\"llmchat\"\r\n");
-	if (info->status == 405)
-		router_put_allow(r, extra + n, sizeof(extra) - (size_t)n);
 	put_envelope_end(r, &w);
+}
+
+static enum flow_next refuse(struct request *r, int err, const char *field, const char *sentence, struct str details, int retry_after_s)
+{
+	const struct err_info *info = err_info(err);
+	struct buf head = {0}, body = {0};
+	char allow[256];
+
+	if (retry_after_s >= 0)
+		buf_printf(&head, "Retry-After: %d\r\n", retry_after_s);
+	if (info->status == 401)
+		buf_add_cstr(&head, "WWW-Authenticate: Bearer realm=\"llmchat\"\r\n");
+	if (info->status == 405) {
+		router_put_allow(r, allow, sizeof(allow));
+		buf_add_cstr(&head, allow);
+	}
+	if (r->face == FACE_OPENAI) {
+		v1_put_error_headers(&head, err, retry_after_s);
+		v1_put_error(&body, err, field, sentence);
+	} else {
+		put_refusal(r, &body, err, field, sentence, details, retry_after_s);
+	}
 	log_info(&r->log, "refused", "code", info->code, "field", field);
-	reply(r, info->status, extra, buf_str(&body));
+	reply(r, info->status, buf_str(&head), buf_str(&body));
+	buf_fini(&head);
 	buf_fini(&body);
 	return FLOW_DONE;
 }
@@ -170,7 +189,7 @@ static enum flow_next reply_data(struct request *r, int status, struct str data,
 		json_close(&w, '}');
 	}
 	put_envelope_end(r, &w);
-	reply(r, status, "", buf_str(&body));
+	reply(r, status, STR(""), buf_str(&body));
 	buf_fini(&body);
 	return FLOW_DONE;
 }
@@ -199,7 +218,7 @@ enum flow_next request_reply_empty(struct request *r, const char *headers)
 
 enum flow_next request_reply_bare(struct request *r, int status, struct str json)
 {
-	return reply(r, status, status == 503 ? "Retry-After: 1\r\n" : "", json);
+	return reply(r, status, status == 503 ? STR("Retry-After: 1\r\n") : STR(""), json);
 }
 
 static void begin_body(struct request *r, const char *content_type, const char *headers)

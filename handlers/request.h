@@ -9,6 +9,7 @@
 #include "chat/answer.h"
 #include "db/query.h"
 #include "handlers/app.h"
+#include "handlers/face.h"
 #include "handlers/flow.h"
 
 struct fcgi_request;
@@ -24,6 +25,7 @@ struct request {
 	struct fcgi_request *fcgi; /* borrowed; NULL once it is answered or the client has left */
 	struct arena arena;        /* whatever lives as long as the request */
 	const struct route *route; /* NULL if there is none */
+	enum face face;            /* the path's */
 	struct log_ctx log;
 	char request_id[REQUEST_ID_SIZE];
 	struct str method, path, query_string;           /* in the fcgi request's arena */
@@ -50,6 +52,7 @@ struct request {
 	struct json_parser parser;
 	void *state; /* the route's own, in arena */
 	/* the answer */
+	const char *more_head; /* the route's own header lines, each with its CRLF, in arena; NULL: none */
 	bool headers_sent, ping_due;
 	int status; /* what was answered, for the log */
 };

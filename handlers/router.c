@@ -19,6 +19,8 @@
 #include "handlers/session_export.h"
 #include "handlers/session_list.h"
 #include "handlers/sessions.h"
+#include "handlers/v1_chat.h"
+#include "handlers/v1_models.h"
 
 static const struct route routes[] = {
 	{"GET", "/health", WHO_PUBLIC, false, health_steps},
@@ -66,6 +68,9 @@ static const struct route routes[] = {
 	{"PATCH", "/api/chat-sessions/:id/title", WHO_OWNER, false, session_title_steps},
 	{"POST", "/api/chat-sessions/:id/archive", WHO_OWNER, false, session_archive_steps},
 	{"POST", "/api/chat-sessions/:id/restore", WHO_OWNER, false, session_restore_steps},
+	{"GET", "/v1/models", WHO_OWNER, false, v1_models_list_steps},
+	{"GET", "/v1/models/:id", WHO_OWNER, false, v1_models_get_steps},
+	{"POST", "/v1/chat/completions", WHO_OWNER, true, v1_chat_steps},
 	{"GET", "/api/admin/users", WHO_ADMIN, false, admin_users_list_steps},
 	{"POST", "/api/admin/users", WHO_ADMIN, false, admin_users_create_steps},
 	{"GET", "/api/admin/users/:id", WHO_ADMIN, false, admin_users_get_steps},
@@ -116,6 +121,12 @@ static bool matches(const char *pattern, struct str path, struct str params[REQU
 	return rest.len == 0 && path.len == 0 && !rest.p && !path.p;
 }
 
+/* Also of an address that is no route. */
+static enum face face_of(struct str path)
+{
+	return str_starts(path, STR("/v1/")) || str_eq(path, STR("/v1")) ? FACE_OPENAI : FACE_API;
+}
+
 const struct step *router_find(struct request *r)
 {
 	struct str params[REQUEST_MAX_PATH_PARAMS] = {{NULL, 0}}, method = r->method;
@@ -123,6 +134,7 @@ const struct step *router_find(struct request *r)
 
 	if (str_eq(method, STR("HEAD"))) /* nginx drops the body */
 		method = STR("GET");
+	r->face = face_of(r->path);
 	for (size_t i = 0; i < N_ELEMENTS(routes); i++) {
 		if (!matches(routes[i].pattern, r->path, params))
 			continue;

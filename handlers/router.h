@@ -23,7 +23,7 @@ struct route {
 	const struct step *steps;
 };
 
-/* Finds the route of the request, sets r->route and its path parameters, and returns the steps; those of a refusal if there is none. */
+/* Finds the route of the request, sets r->route, r->face and its path parameters, and returns the steps; those of a refusal if there is none. */
 const struct step *router_find(struct request *r);
 /* "Allow: …" with the methods that the request's path takes. */
 void router_put_allow(const struct request *r, char *out, size_t size);

@@ -29,7 +29,7 @@ def test_a_body_over_10_megabytes_is_413_in_the_envelope(stack):
 def test_an_openai_client_gets_errors_in_its_own_shape(stack):
     answer = stack.post("/v1/chat/completions", body=TOO_LARGE)
     assert answer.status == 413
-    assert answer.json()["error"]["code"] == "PAYLOAD_TOO_LARGE"
+    assert answer.json()["error"]["code"] == "payload_too_large"
     assert answer.json()["error"]["type"] == "invalid_request_error"
 
 

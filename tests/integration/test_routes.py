@@ -22,23 +22,24 @@ SETTINGS = {"CHAT_ANONYMOUS": "true"}
 OK, CREATED = (200, "SUCCESS"), (201, "SUCCESS")
 NOBODY, EXPIRED, INVALID = (401, "AUTHENTICATION_REQUIRED"), (401, "TOKEN_EXPIRED"), (401, "TOKEN_INVALID")
 FORBIDDEN, NO_ADMIN = (403, "FORBIDDEN"), (403, "ADMIN_REQUIRED")
-NO_SESSION, NO_KEY, NO_TURN = (404, "SESSION_NOT_FOUND"), (404, "KEY_NOT_FOUND"), (404, "TURN_NOT_FOUND")
+NO_SESSION, NO_KEY, NO_TURN, NO_MODEL = (404, "SESSION_NOT_FOUND"), (404, "KEY_NOT_FOUND"), (404, "TURN_NOT_FOUND"), (404, "MODEL_NOT_FOUND")
 NO_AGENT = (404, "AGENT_NOT_FOUND")
 STREAM = (200, "a stream")
 
 PASSWORD = "a-password-of-all-of-them"
 SESSION = "a-session"  # the chatId of user A's session, and of the visitor's
 
-Route = collections.namedtuple("Route", "who owner other admin body params session")
+Route = collections.namedtuple("Route", "who owner other admin body params session limited")
 Route.__doc__ = """What a route does for whom it lets in.
 
 who: as in the table of routes. owner, other, admin: the answers to user A, whose things they are, to user B, and to an administrator.
 body: what is sent (a function of the world and of who asks). params: what stands for :id, likewise. session: it takes a session's name or id.
+limited: the answer to a key of A's that is for another agent, where it is not one of KEYS.
 """
 
 
-def route(who, owner=OK, other=None, admin=None, body=None, params=None, session=False):  # noqa: F811 pylint: disable=redefined-outer-name
-    return Route(who, owner, other or owner, admin or owner, body, params, session)
+def route(who, owner=OK, other=None, admin=None, body=None, params=None, session=False, limited=None):  # noqa: F811 pylint: disable=redefined-outer-name
+    return Route(who, owner, other or owner, admin or owner, body, params, session, limited)
 
 
 def on(who, answer):
@@ -77,9 +78,12 @@ EXPECTED = {
     ("DELETE", "/api/agents/:id"): route("admin", NO_AGENT, params=lambda world, who: "nobody"),
     ("GET", "/api/agents/:id/status"): route("public", params=lambda world, who: "other"),
     ("GET", "/api/agents/:id/validate"): route("admin", params=lambda world, who: "other"),
-    ("POST", "/api/chat/completions"): route("owner", body=lambda world, who: CHAT, session=True),
-    ("POST", "/api/chat/messages"): route("owner", body=lambda world, who: CHAT, session=True),
-    ("GET", "/api/chat/sessions/:id/messages"): route("owner", OK, NO_SESSION, NO_SESSION, params=lambda world, who: SESSION, session=True),
+    ("POST", "/api/chat/completions"): route("owner", body=lambda world, who: CHAT, session=True, limited=FORBIDDEN),
+    ("POST", "/api/chat/messages"): route("owner", body=lambda world, who: CHAT, session=True, limited=FORBIDDEN),
+    ("GET", "/api/chat/sessions/:id/messages"): route("owner", OK, NO_SESSION, NO_SESSION, params=lambda world, who: SESSION, session=True, limited=NO_SESSION),
+    ("GET", "/v1/models"): route("owner"),
+    ("GET", "/v1/models/:id"): route("owner", params=lambda world, who: "quick", limited=NO_MODEL),
+    ("POST", "/v1/chat/completions"): route("owner", body=lambda world, who: {"model": "quick", "messages": CHAT["messages"]}, session=True, limited=FORBIDDEN),
     ("GET", "/api/admin/users"): on("admin", OK),
     ("POST", "/api/admin/users"): route("admin", CREATED, body=lambda world, who: {"username": f"made {uuid.uuid4()}", "password": PASSWORD}),
     ("GET", "/api/admin/users/:id"): route("admin", params=lambda world, who: world.a.id),
@@ -225,19 +229,23 @@ class Walk:
         self.world, self.method, self.pattern = world, method, pattern
         self.expected = EXPECTED[method, pattern]
         self.secrets = server_secrets(world.stack)
+        self.openai = pattern.startswith("/v1/")
         self.wrong = []
 
     def path(self, who):
         return self.pattern.replace(":id", self.expected.params(self.world, who)) if self.expected.params else self.pattern
 
-    def request(self, who, authorization, cookies, path=None, body=None):
+    def request(self, who, authorization, cookies, path=None, body=None, chat_id=None):
         """(answer, (status, code))"""
         if body is None and self.expected.body:
             body = self.expected.body(self.world, who)
+        headers = {"Authorization": authorization, "X-Chat-Id": chat_id}
         answer = self.world.stack.http(self.method, path or self.path(who), json=body, cookies=cookies,
-                                       headers={"Authorization": authorization} if authorization is not None else None)
+                                       headers={name: value for name, value in headers.items() if value is not None})
         if answer.header("Content-Type", "").startswith("text/event-stream"):
             return answer, (answer.status, "a stream")
+        if self.openai:
+            return answer, (answer.status, answer.json()["error"]["code"] if answer.status != 200 else None)
         return answer, (answer.status, answer.json().get("code"))
 
     def complain(self, who, what):
@@ -248,6 +256,9 @@ class Walk:
             list(crowd.map(lambda one: self.expect(*one), many))
 
     def expect(self, wanted, who, authorization=None, hidden=(), cookies=None, **kwargs):
+        if self.openai:  # says the same in other words
+            status, code = wanted
+            wanted = (status, None if status == 200 else "invalid_api_key" if status == 401 else code.lower())
         answer, got = self.request(who, authorization, cookies, **kwargs)
         if got != wanted:
             self.complain(who, f"wanted {wanted}, got {got}: {answer}")
@@ -282,7 +293,7 @@ def walk_credentials(world, walk):  # pylint: disable=redefined-outer-name
     for i, kind in enumerate(("A's key", "A's key for this agent", "A's key for another agent", "the admin's key")):
         refusal = KEYS[who][i]
         if who == "owner" and kind == "A's key for another agent":
-            refusal = FORBIDDEN if expected.body else NO_SESSION
+            refusal = expected.limited
         good = expected.admin if kind == "the admin's key" else expected.owner
         first.append((refusal or good, kind, f"Bearer {world.keys[i]['key']}"))
     # Then those who do, A last: what he does may end with what is his.
@@ -317,6 +328,9 @@ def walk_session(world, walk):  # pylint: disable=redefined-outer-name
                 kwargs["path"] = walk.pattern.replace(":id", name)
                 # The visitor has one of that name himself; what is in it is looked at below.
                 wanted = NOBODY if barred else OK if who == "a visitor" and name == SESSION else NO_SESSION
+            elif walk.openai:
+                kwargs["chat_id"] = name
+                wanted = NOBODY if barred else OK
             else:
                 kwargs["body"] = {**walk.expected.body(world, who), "chatId": name}
                 wanted = NOBODY if barred else OK

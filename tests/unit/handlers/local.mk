@@ -15,3 +15,8 @@ tests_unit_handlers_test_cursor_LDADD = $(tests_unit_handlers_test_request_LDADD
 tests_unit_handlers_test_export_format_SOURCES = tests/unit/handlers/test_export_format.c
 tests_unit_handlers_test_export_format_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_handlers_test_export_format_LDADD = $(tests_unit_handlers_test_request_LDADD)
+
+check_PROGRAMS += tests/unit/handlers/test_v1
+tests_unit_handlers_test_v1_SOURCES = tests/unit/handlers/test_v1.c tests/unit/support.h
+tests_unit_handlers_test_v1_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_handlers_test_v1_LDADD = $(tests_unit_handlers_test_request_LDADD)
