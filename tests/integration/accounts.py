@@ -189,10 +189,10 @@ def audit_of(stack, user_id=None, kind=None):
             stack.sql(f"SELECT type, actor, user_id, address, details FROM audit_log WHERE {where} ORDER BY id")]
 
 
-def start_accounts(**env):
-    """A stack with an administrator, and our agents. stack.secrets: what must not be found anywhere."""
+def start_accounts(agents=None, **env):
+    """A stack with an administrator, and our agents or others. stack.secrets: what must not be found anywhere."""
     stack = Stack(**{**SETTINGS, **env})
-    stack.env["AGENTS_CONFIG_PATH"] = str(write_agents(stack, AGENTS))
+    stack.env["AGENTS_CONFIG_PATH"] = str(write_agents(stack, agents or AGENTS))
     stack.secrets = {ADMIN_PASSWORD, PROVIDER_KEY}
     try:
         stack.start()
@@ -223,8 +223,8 @@ def look_for_secrets(stack):
 
 @pytest.fixture(scope="module")
 def module_stack(request):
-    """One for the module, with what its SETTINGS say."""
-    stack = start_accounts(**getattr(request.module, "SETTINGS", {}))
+    """One for the module, with what its SETTINGS and SCRIPTS (as AGENTS here) say."""
+    stack = start_accounts(getattr(request.module, "SCRIPTS", None), **getattr(request.module, "SETTINGS", {}))
     yield stack
     try:
         look_for_secrets(stack)
