@@ -40,8 +40,16 @@ void json_put_str(struct json_writer *w, struct str s)
 
 void json_put_int(struct json_writer *w, int64_t n)
 {
+	char digits[24], *p = digits + sizeof(digits);
+	uint64_t rest = n < 0 ? 0 - (uint64_t)n : (uint64_t)n;
+
+	do
+		*--p = (char)('0' + rest % 10);
+	while (rest /= 10);
+	if (n < 0)
+		*--p = '-';
 	before_value(w);
-	buf_printf(w->out, "%lld", (long long)n);
+	buf_add(w->out, p, (size_t)(digits + sizeof(digits) - p));
 }
 
 void json_put_number(struct json_writer *w, double d)
