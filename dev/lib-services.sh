@@ -117,12 +117,11 @@ pg_init() {
 # Written on every start: the programs may have moved. ALTER SYSTEM (postgresql.auto.conf) goes over it.
 pg_configure() {
 	cat <<-END | write_private "$pg_data/postgresql.conf"
-		include_if_exists '$prefix/share/llmchat/conf/postgresql.conf'
+		include '$prefix/share/llmchat/conf/postgresql.llmchat.conf'
 		listen_addresses = ''
 		unix_socket_directories = '$run'
 		unix_socket_permissions = 0700
 		port = 5432
-		max_connections = 200
 		fsync = $fsync
 		# Not in /dev/shm: systemd empties it of a user's files when the user logs out.
 		dynamic_shared_memory_type = mmap
