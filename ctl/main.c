@@ -4,6 +4,7 @@
 
 #include "base/crypto.h"
 #include "ctl/args.h"
+#include "ctl/db_command.h"
 #include "ctl/migrate_command.h"
 #include "ctl/pool_commands.h"
 #include "ctl/secrets_command.h"
@@ -19,6 +20,7 @@ static const struct command {
 } commands[] = {
 	{"migrate", migrate_command, "migrate [--status] [--sql-dir DIR]",
 	 "bring the database to the tables of this version, or show where it is"},
+	{"db", db_command, "db status | db explain [NAME]", "what PostgreSQL says of itself, and of our statements"},
 	{"pool", pool_command, "pool [--json]", "show the responders of this host and what they do"},
 	{"turns", turns_command, "turns", "show the live turns of this host"},
 	{"stop", stop_command, "stop ANSWER_ID", "end a live turn; what has come is kept"},
@@ -37,8 +39,8 @@ static int help(const struct args *args)
 	for (size_t i = 0; i < N_ELEMENTS(commands); i++)
 		printf("  %-38s %s\n", commands[i].usage, commands[i].summary);
 	printf("\nThe configuration is the environment and FILE (or $LLMCHAT_ENV_FILE); the environment wins.\n"
-	       "Exit status: 0 all is well, 1 it failed or something is wrong, 2 the command line was not understood.\n\n%s\n%s\n%s\n%s",
-	       migrate_help, user_help, token_help, secrets_help);
+	       "Exit status: 0 all is well, 1 it failed or something is wrong, 2 the command line was not understood.\n\n%s\n%s\n%s\n%s\n%s",
+	       migrate_help, db_help, user_help, token_help, secrets_help);
 	return EXIT_FINE;
 }
 

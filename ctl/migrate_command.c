@@ -130,6 +130,18 @@ static int read_rows(struct migrate *m)
 	return EXIT_FINE;
 }
 
+int migrate_read(struct pg_sync *db, const char *sql_dir, struct migrate_plan *plan)
+{
+	struct migrate m = {.sql_dir = sql_dir ? sql_dir : LLMCHAT_SQL_DIR, .db = db};
+	int status = read_files(&m);
+
+	if (status == EXIT_FINE)
+		status = read_rows(&m);
+	migrate_sort(&m.plan);
+	*plan = m.plan;
+	return status;
+}
+
 static int print_status(const struct migrate *m)
 {
 	static const char *const words[] = {"applied", "pending", "CHANGED", "MISSING"};

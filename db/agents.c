@@ -2,6 +2,7 @@
 #include "db/agents.h"
 
 #include "db/sql.h"
+#include "db/statements.h"
 
 static const struct statement list_revisions = {
 	"list_agent_revisions",
@@ -269,4 +270,9 @@ const struct statement agents_seal_anew_statement = {
 	"'secrets.rotated', NULL, jsonb_build_object('keys', count(*), 'sealedWith', $8) FROM sealed HAVING count(*) > 0)"
 	" SELECT count(*) FROM sealed",
 	8,
+};
+
+const struct statement *const agents_statements[] = {
+	&list_revisions, &get_agents, &add_missing, &write_agents, &delete_agent, &announce_reload, &agents_sealed_otherwise_statement,
+	&agents_seal_anew_statement, NULL,
 };

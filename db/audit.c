@@ -2,6 +2,7 @@
 #include "db/audit.h"
 
 #include "db/sql.h"
+#include "db/statements.h"
 
 void audit_who_params(struct query *q, const struct audit_who *who)
 {
@@ -80,3 +81,5 @@ struct audit_row audit_row(const struct query *q, size_t i)
 		.details = query_col(q, i, 9),
 	};
 }
+
+const struct statement *const audit_statements[] = {&note_entry, &note_reading, &list_audit, &list_audit_of_user, NULL};

@@ -7,6 +7,7 @@
 #include "base/loop.h"
 #include "base/mem.h"
 #include "db/pool.h"
+#include "db/statements.h"
 
 enum { PERIOD_MS = 500, MAX_AT_ONCE = 1000 };
 
@@ -86,3 +87,5 @@ void changes_free(struct changes *changes)
 	timer_fini(&changes->timer);
 	free(changes);
 }
+
+const struct statement *const changes_statements[] = {&read_changes, NULL};

@@ -2,6 +2,7 @@
 #include "db/keys.h"
 
 #include "db/sql.h"
+#include "db/statements.h"
 
 #define COLUMNS                                                                                                     \
 	"k.id, k.user_id, u.username, k.name, k.shown, k.agents, " SQL_ISO("k.created_at") ", " SQL_ISO("k.expires_at") ", " \
@@ -106,3 +107,5 @@ struct key_owner keys_owner(const struct query *q)
 		.expires_in_s = query_col_int(q, 0, 5),
 	};
 }
+
+const struct statement *const keys_statements[] = {&add_key, &list_keys, &list_keys_of_user, &revoke_key, &find_key, NULL};

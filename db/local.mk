@@ -15,6 +15,7 @@ libdb_a_SOURCES = \
 	db/sessions.c db/sessions.h db/sessions_sql.h \
 	db/sql.h \
 	db/sqlstate.c db/sqlstate.h \
+	db/statements.c db/statements.h \
 	db/text_array.c db/text_array.h \
 	db/turn_writes.c db/turn_writes.h \
 	db/users.c db/users.h

@@ -2,6 +2,7 @@
 #include "db/logins.h"
 
 #include "db/sql.h"
+#include "db/statements.h"
 
 #define REMAINING_S(row, max) "CASE WHEN " row ".failures >= " max "::integer THEN greatest(1, ceil(extract(epoch FROM " row ".expires_at - now())))::bigint ELSE 0 END"
 
@@ -215,4 +216,8 @@ const struct statement logins_issue_statement = {
 	" noted AS (" AUDIT_ENTRY "'token.issued', $10::uuid, jsonb_build_object('count', $9::bigint, 'seconds', $11::bigint) WHERE $9::bigint IS NOT NULL)"
 	" SELECT made.id, made.user_id FROM made JOIN wanted ON login_id = made.id ORDER BY n",
 	11,
+};
+
+const struct statement *const logins_statements[] = {
+	&look, &fail, &open_login, &refresh, &end_login, &find_login, &logins_issue_statement, NULL,
 };

@@ -4,6 +4,7 @@
 #include "base/process.h"
 #include "base/uuid.h"
 #include "db/sessions_sql.h"
+#include "db/statements.h"
 
 static const struct statement find_owners = {
 	"find_owners",
@@ -212,3 +213,7 @@ void messages_rate(struct pool *pool, struct query *q, const struct session_owne
 	query_text_or_null(q, comment);
 	query_start(pool, q, &rate_message);
 }
+
+const struct statement *const messages_statements[] = {
+	&find_owners, &interrupt_owned, &list_messages, &export_messages, &find_question, &rate_message, NULL,
+};

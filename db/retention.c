@@ -2,6 +2,7 @@
 #include "db/retention.h"
 
 #include "db/sql.h"
+#include "db/statements.h"
 
 /* ended_at has no index; a login that ended then had at most a whole lifetime before it. */
 static const struct statement expire_logins = {
@@ -95,3 +96,7 @@ void retention_sessions(struct pool *pool, struct query *q, int64_t days, int64_
 	query_int(q, max);
 	query_start(pool, q, &expire_sessions);
 }
+
+const struct statement *const retention_statements[] = {
+	&expire_logins, &expire_login_failures, &expire_changes, &expire_audit, &expire_session_messages, &expire_sessions, NULL,
+};

@@ -4,6 +4,7 @@
 #include "base/uuid.h"
 #include "db/sessions_sql.h"
 #include "db/sql.h"
+#include "db/statements.h"
 
 /* What session_row is made of. */
 #define COLUMNS(s)                                                                                                       \
@@ -227,3 +228,7 @@ struct session_stats_row sessions_stats_row(const struct query *q, size_t i)
 		.deleted = query_col_int(q, i, 3),
 	};
 }
+
+const struct statement *const sessions_statements[] = {
+	&list_sessions, &get_session, &add_session, &set_title, &change_sessions, &count_sessions, NULL,
+};

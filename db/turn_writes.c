@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/process.h"
 #include "db/sql.h"
+#include "db/statements.h"
 #include "db/text_array.h"
 
 enum { MAX_SENT = 4, MAX_BATCH_BYTES = 1048576, TICK_MS = 100, N_BEGIN_ARRAYS = 17, N_END_ARRAYS = 12 };
@@ -458,3 +459,5 @@ void turn_writes_free(struct turn_writes *writes)
 	timer_fini(&writes->tick);
 	free(writes);
 }
+
+const struct statement *const turn_writes_statements[] = {&begin_turns, &retry_turn, &end_turns, NULL};

@@ -2,6 +2,7 @@
 #include "db/users.h"
 
 #include "db/sql.h"
+#include "db/statements.h"
 
 #define COLUMNS "id, username, email, role, is_active, " SQL_ISO("created_at") ", " SQL_ISO("last_login_at")
 
@@ -222,4 +223,10 @@ const struct statement users_add_missing_statement = {
 	"add_missing_users",
 	"INSERT INTO users (id, username) SELECT * FROM unnest($1::uuid[], $2::text[]) ON CONFLICT (lower(username)) DO NOTHING",
 	2,
+};
+
+const struct statement *const users_statements[] = {
+	&users_add_statement, &add_first_admin, &have_admin, &list_users, &get_user, &users_find_statement, &users_list_after_statement,
+	&users_update_statement, &users_set_password_statement, &revoke_user, &get_password_hash, &users_unlock_statement,
+	&users_add_missing_statement, NULL,
 };

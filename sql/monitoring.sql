@@ -28,13 +28,13 @@ WHERE datname = current_database();
 SELECT coalesce(nullif(application_name, ''), '-') AS program, usename AS role, coalesce(state, '(not shown)') AS state, count(*) AS connections,
   max(now() - state_change) AS longest
 FROM pg_stat_activity
-WHERE backend_type = 'client backend'
+WHERE coalesce(backend_type, 'client backend') = 'client backend' AND usename IS NOT NULL
 GROUP BY 1, 2, 3 ORDER BY 4 DESC, 1, 2, 3 LIMIT 50;
 
 \echo '== Connections used and allowed'
 -- used near allowed: whoever connects next is refused. Each host takes up to DB_MAX_CONNECTIONS, more while it restarts.
 SELECT count(*) AS used, current_setting('max_connections')::integer - current_setting('superuser_reserved_connections')::integer AS allowed
-FROM pg_stat_activity WHERE backend_type = 'client backend';
+FROM pg_stat_activity WHERE coalesce(backend_type, 'client backend') = 'client backend' AND usename IS NOT NULL;
 
 \echo '== Who waits for whose lock'
 -- Empty is well. blocked_by is the process to look at first; SELECT pg_terminate_backend(pid) ends it.
