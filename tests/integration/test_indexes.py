@@ -1,0 +1,123 @@
+"""Every index is used, and every statement that needs one has it: plans of the program's own statements, prepared, as PostgreSQL makes
+them by itself (no setting of ours persuades it) on 100,000 messages and 5,000 agents."""
+
+import json
+
+import pytest
+
+from stack import ROOT
+
+FILL = """
+INSERT INTO users (id, username, email, role) SELECT uuid(i), 'user-' || i, 'user-' || i || '@example.org', CASE WHEN i % 500 = 0 THEN 'admin' ELSE 'user' END
+  FROM generate_series(1, 5000) i;
+INSERT INTO logins (id, user_id, address, created_at, expires_at) SELECT uuid(i), uuid(i % 5000 + 1), '::1', now() - i * interval '10 min', now() + interval '30 days' - i * interval '10 min'
+  FROM generate_series(1, 10000) i;
+INSERT INTO refresh_tokens (hash, login_id) SELECT encode(sha256(i::text::bytea), 'hex'), uuid(i % 10000 + 1) FROM generate_series(1, 30000) i;
+INSERT INTO login_failures (kind, key, failures, expires_at) SELECT 'name', i::text, 1, now() + (i - 10) * interval '1 s' FROM generate_series(1, 10000) i;
+INSERT INTO api_keys (id, user_id, name, shown, hash) SELECT uuid(i), uuid(i % 5000 + 1), 'key', 'sk-', encode(sha256(i::text::bytea), 'hex') FROM generate_series(1, 10000) i;
+INSERT INTO audit_log (at, type, actor_id, actor, user_id, address, request_id)
+  SELECT now() - i * interval '5 min', (ARRAY['login', 'login.failed', 'logout', 'user.created'])[i % 4 + 1], uuid(i % 5000 + 1), 'x', uuid(i % 4999 + 1), '::1', '' FROM generate_series(1, 30000) i;
+INSERT INTO changes (n, kind, key, at) SELECT i, 'user', uuid(i)::text, now() - (20000 - i) * interval '1 s' FROM generate_series(1, 20000) i;
+UPDATE version SET n = 20000;
+ALTER TABLE agent_configs DISABLE TRIGGER USER;
+INSERT INTO agent_configs (id, name, provider, endpoint, model, is_active)
+  SELECT 'agent-' || i, 'Agent ' || i, (ARRAY['openai', 'anthropic', 'dify', 'fastgpt', 'custom'])[i % 5 + 1], 'http://x', 'm', i % 10 > 0 FROM generate_series(1, 5000) i;
+ALTER TABLE agent_configs ENABLE TRIGGER USER;
+INSERT INTO chat_sessions (id, user_id, anonymous, name, agent_id, title, message_count, updated_at)
+  SELECT uuid(i), uuid(i % 5000 + 1), i % 2 = 0, 'session-' || i, 'agent-' || i % 5000 + 1, 'title', 10, now() - i * interval '1 min' FROM generate_series(1, 10000) i;
+INSERT INTO chat_messages (id, session_id, role, content, status, agent_id, created_at, ended_at, owner_node, owner_slot, owner_generation)
+  SELECT uuid(i), uuid(i % 10000 + 1), CASE WHEN i % 2 = 0 THEN 'user' ELSE 'assistant' END, repeat('word ', 40),
+    CASE WHEN i % 20001 = 0 THEN 'streaming' ELSE 'complete' END, 'agent-' || i % 5000 + 1, now() - i * interval '1 s', now(), 'node', 1, 7 FROM generate_series(1, 100000) i;
+"""
+
+# Where each index is needed: the name of a statement, or what PostgreSQL itself does with it.
+PROMISE = "a promise that the database keeps"
+INDEXES = {
+    "agent_configs_pkey": "list_agents",
+    "api_keys_hash_key": "find_key",
+    "api_keys_pkey": "revoke_key",
+    "api_keys_user": "list_keys_of_user",
+    "audit_log_actor": "list_audit_of_user",
+    "audit_log_at": "expire_audit",
+    "audit_log_pkey": "list_audit",
+    "audit_log_type": "list_audit_of_type",
+    "audit_log_user": "list_audit_of_user",
+    "changes_at": "expire_changes",
+    "changes_pkey": "read_changes",
+    "chat_messages_pkey": "end_turns",
+    "chat_messages_session_created": "list_messages",
+    "chat_messages_streaming": "interrupt_owned",
+    "chat_sessions_pkey": "SELECT FROM chat_sessions WHERE id = $1 FOR KEY SHARE",  # a message's session is there
+    "chat_sessions_user_id_name_key": "begin_turns",
+    "login_failures_expires": "expire_login_failures",
+    "login_failures_pkey": "login_fail",
+    "logins_expires": "expire_logins",
+    "logins_pkey": "login_find",
+    "logins_user": "revoke_user",
+    "refresh_tokens_login": "DELETE FROM refresh_tokens WHERE login_id = $1",  # they go with their login
+    "refresh_tokens_pkey": "login_refresh",
+    "users_email_key": PROMISE,
+    "users_pkey": "get_user",
+    "users_username_key": "find_user",
+    "version_pkey": PROMISE,
+}
+
+# Tables that may be read from end to end: of one row, or because all of it is wanted, or until the first of many. A DELETE of a tenth of
+# a table may, where nothing persuades PostgreSQL otherwise; responders do (enable_seqscan=off).
+SCANS = {
+    "add_first_admin": {"users"}, "have_admin": {"users"}, "update_user": {"users"}, "list_keys": {"users", "api_keys"},
+    "list_audit": {"audit_log"}, "expire_audit": {"audit_log"}, "read_changes": {"version"},
+}
+
+
+@pytest.fixture(scope="module")
+def plans(shared_stack):
+    """{statement: what used() says of its plan}, and the names of all indexes."""
+    stack = shared_stack
+    stack.sql("DROP DATABASE IF EXISTS filled", superuser=True)
+    stack.sql("CREATE DATABASE filled OWNER llmchat", superuser=True)
+
+    def run(sql):
+        return stack.run("pg", "psql", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-f", "-", stdin=sql, PGDATABASE="filled").stdout
+
+    run("".join(file.read_text() for file in sorted((ROOT / "sql").glob("0*.sql"))))
+    run("CREATE FUNCTION uuid(bigint) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT md5($1::text)::uuid $$;" + FILL)
+    run("VACUUM ANALYZE")
+    texts = {name: stack.ctl("db", "explain", name, "--sql").stdout.strip() for name in stack.ctl("db", "explain").stdout.split()}
+    texts.update({text: text for text in INDEXES.values() if "$1" in text})
+    plan = "SET plan_cache_mode = force_generic_plan;\n"
+    for i, text in enumerate(texts.values()):
+        plan += f"""PREPARE s{i} AS {text};
+            SELECT 'EXPLAIN (FORMAT JSON) EXECUTE s{i}' || CASE WHEN n > 0 THEN '(' || repeat('NULL, ', n - 1) || 'NULL)' ELSE '' END
+            FROM (SELECT cardinality(parameter_types) AS n FROM pg_prepared_statements WHERE name = 's{i}') p \\gexec
+            \\echo ;;\n"""
+    yield dict(zip(texts, map(used, run(plan).split(";;\n")))), set(run("SELECT indexname FROM pg_indexes WHERE schemaname = 'public'").split())
+    stack.sql("DROP DATABASE filled WITH (FORCE)", superuser=True)
+
+
+def used(explained):
+    """(the indexes of a plan, the tables it reads from end to end)"""
+    indexes, scanned = set(), set()
+    nodes = [json.loads(explained)[0]["Plan"]]
+    while nodes:
+        node = nodes.pop()
+        nodes += node.get("Plans", [])
+        indexes.update(node.get("Conflict Arbiter Indexes", []))
+        if "Index Name" in node:
+            indexes.add(node["Index Name"])
+        if node["Node Type"] == "Seq Scan":
+            scanned.add(node["Relation Name"])
+    return indexes, scanned
+
+
+def test_each_index_is_used_where_it_should_be(plans):
+    found, indexes = plans
+    assert set(INDEXES) == indexes, "each index has a line in INDEXES that says where it is used"
+    for index, where in INDEXES.items():
+        if where != PROMISE:
+            assert index in found[where][0], (index, where, found[where])
+
+
+def test_no_statement_reads_a_large_table_from_end_to_end(plans):
+    found, _ = plans
+    assert {name: scanned for name, (_, scanned) in found.items() if scanned - SCANS.get(name, set())} == {}
