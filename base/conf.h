@@ -31,6 +31,7 @@
 	X(INT,    db_idle_timeout_ms,      "DB_IDLE_TIMEOUT",                   "30000",       1000, CONF_HOUR_MS,  PLAIN,  "milliseconds after which a connection above the minimum is closed")           \
 	X(INT,    db_connection_timeout_ms,"DB_CONNECTION_TIMEOUT",             "10000",       100,  120000,        PLAIN,  "milliseconds to connect, and to wait for a free connection")                  \
 	X(INT,    db_statement_timeout_ms, "DB_STATEMENT_TIMEOUT",              "10000",       100,  600000,        PLAIN,  "milliseconds a statement may take before its connection is dropped")          \
+	X(INT,    slow_query_ms,           "SLOW_QUERY_MS",                     "1000",        0,    600000,        PLAIN,  "milliseconds from which a statement is logged as slow, by its name; 0: none is") \
 	X(TEXT,   db_sslmode,              "DB_SSLMODE",                        "prefer",      4,    11,            PLAIN,  "PostgreSQL: disable, allow, prefer, require, verify-ca or verify-full")       \
 	X(BOOL,   db_prepared,             "DB_PREPARED",                       "on",          0,    0,             PLAIN,  "prepared statements; off behind PgBouncer in transaction mode")               \
 	X(TEXT,   redis_host,              "REDIS_HOST",                        "localhost",   1,    255,           PLAIN,  "Redis: host name, address, or path of its unix socket")                       \

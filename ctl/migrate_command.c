@@ -203,7 +203,9 @@ static int make_table(struct migrate *m)
 				  " applied_at timestamptz NOT NULL DEFAULT now(),"
 				  " took_ms bigint NOT NULL)";
 
-	if (pg_sync_run(m->db, "SET client_min_messages = warning", &m->error) && pg_sync_run(m->db, sql, &m->error))
+	/* The role may have a limit of its own, for responders behind PgBouncer; a migration of a large table takes longer. */
+	if (pg_sync_run(m->db, "SET client_min_messages = warning", &m->error) &&
+	    pg_sync_run(m->db, "SET statement_timeout = 0", &m->error) && pg_sync_run(m->db, sql, &m->error))
 		return EXIT_FINE;
 	return fail("schema_migrations", m->error.text);
 }
@@ -302,15 +304,44 @@ static int apply_pending(struct migrate *m)
 	return EXIT_FINE;
 }
 
+static bool anything_pending(const struct migrate *m)
+{
+	for (size_t i = 0; i < m->plan.n_files; i++)
+		if (migrate_state(&m->plan, m->plan.files[i].version) == MIGRATE_PENDING)
+			return true;
+	return false;
+}
+
+/* A lock of the session is worth nothing where each statement may go to another session. Looking is possible all the same. */
+static int migrate_through_pooler(struct migrate *m)
+{
+	int status = read_rows(m);
+
+	if (status != EXIT_FINE)
+		return status;
+	migrate_sort(&m->plan);
+	if (m->status)
+		return print_status(m);
+	if (anything_pending(m))
+		return fail("nothing was applied",
+			    "a connection pooler such as PgBouncer stands between here and PostgreSQL, and migrations need one session "
+			    "for all they do. Give this command DB_HOST and DB_PORT of PostgreSQL itself; the environment wins over "
+			    "the env file: DB_PORT=5432 llmchatctl migrate");
+	return apply_pending(m);
+}
+
 static int migrate(struct migrate *m, const struct conf *conf)
 {
 	int status = read_files(m);
+	bool pooled = false;
 
 	if (status != EXIT_FINE)
 		return status;
 	m->db = pg_sync_open(conf, &m->error);
-	if (!m->db)
+	if (!m->db || !pg_sync_is_pooled(m->db, &pooled, &m->error))
 		return fail("the database cannot be reached", m->error.text);
+	if (pooled)
+		return migrate_through_pooler(m);
 	if (!m->status) {
 		status = take_lock(m);
 		if (status == EXIT_FINE)

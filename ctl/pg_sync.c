@@ -147,6 +147,17 @@ bool pg_sync_run(struct pg_sync *db, const char *sql, struct pg_sync_error *e)
 	return fine;
 }
 
+bool pg_sync_is_pooled(struct pg_sync *db, bool *pooled, struct pg_sync_error *e)
+{
+	struct pg_result *rows = pg_sync_query(db, STR("SELECT pg_backend_pid()"), 0, NULL, e);
+
+	if (!rows)
+		return false;
+	*pooled = PQbackendPID(db->conn) != (int)strtol(pg_sync_value(rows, 0, 0), NULL, 10);
+	pg_sync_free(rows);
+	return true;
+}
+
 bool pg_sync_in_transaction(const struct pg_sync *db)
 {
 	return PQtransactionStatus(db->conn) == PQTRANS_INTRANS;

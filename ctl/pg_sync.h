@@ -28,6 +28,9 @@ MUST_CHECK struct pg_result *pg_sync_query(struct pg_sync *db, struct str sql, i
 					   struct pg_sync_error *e);
 /* The same for statements whose rows do not matter. */
 MUST_CHECK bool pg_sync_run(struct pg_sync *db, const char *sql, struct pg_sync_error *e);
+/* Does a pooler (PgBouncer, Odyssey, pgcat …) stand between us and PostgreSQL? It makes up the process id that it tells its clients, for it
+ * answers their cancels itself. False with e set if that cannot be found out. */
+MUST_CHECK bool pg_sync_is_pooled(struct pg_sync *db, bool *pooled, struct pg_sync_error *e);
 /* Is a transaction open, and in order? */
 bool pg_sync_in_transaction(const struct pg_sync *db);
 

@@ -12,7 +12,7 @@
 #include "db/pool_inside.h"
 #include "db/sqlstate.h"
 
-enum { MAX_CONNECTING = 2, SLOW_US = 1000000, SWOLLEN_IDLE_MS = 5000, GRACE_MS = 500, GROW_AFTER_US = 20000, GROW_AGAIN_US = 50000 };
+enum { MAX_CONNECTING = 2, SWOLLEN_IDLE_MS = 5000, GRACE_MS = 500, GROW_AFTER_US = 20000, GROW_AGAIN_US = 50000 };
 
 size_t conns_established(const struct pool *pool)
 {
@@ -171,9 +171,10 @@ static int judge(struct pool_conn *c, const struct pg_result *result)
 static void measure(struct pool_conn *c)
 {
 	uint64_t took_us = clock_mono_us() - c->sent_us;
+	int64_t slow_ms = c->pool->conf->slow_query_ms;
 
 	c->pool->last_latency_us = took_us;
-	if (took_us > SLOW_US)
+	if (slow_ms > 0 && took_us >= (uint64_t)slow_ms * 1000)
 		log_warn(NULL, "slow_statement", "statement", c->stmt->name, "took_ms", took_us / 1000, "waiting", c->pool->n_waiting);
 }
 

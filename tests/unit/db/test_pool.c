@@ -493,14 +493,33 @@ static void logs_slow_statements_by_name(void **state)
 	struct ask a = {.order = 0};
 	const char *log;
 
+	w->conf.slow_query_ms = 200;
 	world_pool(w, 1, 1);
 	log_capture();
-	start_sleep(w, &a, 1050);
+	start_sleep(w, &a, 250);
 	wait_done(w, &a.done);
 	log = log_captured();
-	assert_non_null(strstr(log, "slow_statement"));
-	assert_non_null(strstr(log, "test_sleep"));
+	assert_non_null(strstr(log, "\"event\":\"slow_statement\""));
+	assert_non_null(strstr(log, "\"statement\":\"test_sleep\",\"took_ms\":2"));
 	query_fini(&a.q);
+}
+
+static void logs_no_statement_that_is_quicker_or_if_it_shall_not(void **state)
+{
+	struct world *w = *state;
+	struct ask a = {.order = 0};
+
+	w->conf.slow_query_ms = 5000;
+	world_pool(w, 1, 1);
+	log_capture();
+	start_sleep(w, &a, 20);
+	wait_done(w, &a.done);
+	query_fini(&a.q);
+	w->conf.slow_query_ms = 0;
+	start_sleep(w, &a, 20);
+	wait_done(w, &a.done);
+	query_fini(&a.q);
+	assert_null(strstr(log_captured(), "slow_statement"));
 }
 
 static bool has_two_idle(struct world *w)
@@ -594,6 +613,7 @@ int main(void)
 		TEST(logs_an_error_without_the_value_that_caused_it),
 		TEST(repeats_a_statement_whose_plan_went_stale),
 		TEST(logs_slow_statements_by_name),
+		TEST(logs_no_statement_that_is_quicker_or_if_it_shall_not),
 		TEST(grows_while_waiters_wait_and_shrinks_to_its_minimum),
 		TEST(keeps_at_most_one_connection_while_draining),
 		TEST(cuts_off_what_still_runs_when_it_is_freed),
