@@ -18,6 +18,7 @@
 #include "base/mem.h"
 #include "base/process.h"
 #include "db/retention.h"
+#include "db/usage.h"
 
 /* A login takes its refresh tokens along, hundreds of them: fewer at once, so that the statement is over long before its timeout. */
 enum { MAX_ROWS = 10000, MAX_LOGINS = 1000, MAX_MESSAGES = 2000, MAX_SESSIONS = 1000 };
@@ -54,19 +55,28 @@ static void sessions(struct pool *pool, struct query *q, const struct conf *conf
 	retention_sessions(pool, q, conf->retention_days, max);
 }
 
+static void usage(struct pool *pool, struct query *q, const struct conf *conf, int64_t max)
+{
+	(void)conf;
+	usage_count(pool, q, max);
+}
+
 static const struct job {
 	const char *name;
+	bool deletes; /* what people may miss: it is logged */
 	void (*start)(struct pool *pool, struct query *q, const struct conf *conf, int64_t max);
 	int64_t max;
 	int64_t full; /* so many rows, and there may be more */
 	unsigned interval_ms;
 } table[] = {
-	{"logins", logins, MAX_LOGINS, MAX_LOGINS, 3600000},
-	{"login_failures", login_failures, MAX_ROWS, MAX_ROWS, 300000},
-	{"changes", changes, MAX_ROWS, MAX_ROWS, 600000},
-	{"audit_log", audit_log, MAX_ROWS, MAX_ROWS, 3600000},
-	{"session_messages", session_messages, MAX_MESSAGES, 1, 600000},
-	{"sessions", sessions, MAX_SESSIONS, MAX_SESSIONS, 600000},
+	{"logins", true, logins, MAX_LOGINS, MAX_LOGINS, 3600000},
+	{"login_failures", true, login_failures, MAX_ROWS, MAX_ROWS, 300000},
+	{"changes", true, changes, MAX_ROWS, MAX_ROWS, 600000},
+	{"audit_log", true, audit_log, MAX_ROWS, MAX_ROWS, 3600000},
+	{"session_messages", true, session_messages, MAX_MESSAGES, 1, 600000},
+	{"sessions", true, sessions, MAX_SESSIONS, MAX_SESSIONS, 600000},
+	/* with its jitter, and the time to take over from another: within a minute */
+	{"usage", false, usage, MAX_ROWS, MAX_ROWS, 30000},
 };
 
 const struct jobs_timing JOBS_TIMING = {.lock = 3000, .first = 5000, .more = 200, .retry = 60000};
@@ -153,7 +163,7 @@ static void note_outcome(struct jobs *jobs, const struct op *op, int64_t n_rows)
 		log_warn(NULL, "job_failed", "job", job->name, "code", err_info(op->err)->code, "sqlstate", query_sqlstate(&jobs->query));
 	else if (!op->err && failing)
 		log_info(NULL, "job_works_again", "job", job->name);
-	if (n_rows > 0)
+	if (n_rows > 0 && job->deletes)
 		log_info(NULL, "rows_expired", "job", job->name, "rows", n_rows);
 }
 

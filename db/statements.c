@@ -13,6 +13,7 @@ static const struct statement *const *const lists[] = {
 	retention_statements,
 	sessions_statements,
 	turn_writes_statements,
+	usage_statements,
 	users_statements,
 };
 

@@ -17,6 +17,7 @@ extern const struct statement *const messages_statements[];
 extern const struct statement *const retention_statements[];
 extern const struct statement *const sessions_statements[];
 extern const struct statement *const turn_writes_statements[];
+extern const struct statement *const usage_statements[];
 extern const struct statement *const users_statements[];
 
 /* The i-th of all, in no order that means anything; NULL behind the last. */

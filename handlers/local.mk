@@ -13,6 +13,7 @@ libhandlers_a_SOURCES = \
 	handlers/agents_import.c handlers/agents_import.h \
 	handlers/agents_json.c handlers/agents_json.h \
 	handlers/app.h \
+	handlers/analytics.c handlers/analytics.h \
 	handlers/body.c handlers/body.h \
 	handlers/chat.c handlers/chat.h \
 	handlers/chat_content.c handlers/chat_content.h \

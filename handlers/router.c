@@ -8,6 +8,7 @@
 #include "handlers/admin_users.h"
 #include "handlers/agents.h"
 #include "handlers/agents_import.h"
+#include "handlers/analytics.h"
 #include "handlers/chat.h"
 #include "handlers/cors.h"
 #include "handlers/health.h"
@@ -84,6 +85,10 @@ static const struct route routes[] = {
 	{"GET", "/api/admin/pool", WHO_ADMIN, false, admin_pool_steps},
 	{"POST", "/api/admin/pool/turns/:id/stop", WHO_ADMIN, false, admin_stop_turn_steps},
 	{"GET", "/api/admin/system-info", WHO_ADMIN, false, admin_system_info_steps},
+	{"GET", "/api/admin/stats", WHO_ADMIN, false, admin_stats_steps},
+	{"GET", "/api/admin/analytics/overview", WHO_ADMIN, false, admin_overview_steps},
+	{"GET", "/api/admin/analytics/trends", WHO_ADMIN, false, admin_trends_steps},
+	{"GET", "/api/admin/analytics/agents", WHO_ADMIN, false, admin_usage_agents_steps},
 };
 
 static enum flow_next refuse_route(struct request *r)

@@ -28,10 +28,14 @@ INSERT INTO chat_sessions (id, user_id, anonymous, name, agent_id, title, messag
 INSERT INTO chat_messages (id, session_id, role, content, status, agent_id, created_at, ended_at, owner_node, owner_slot, owner_generation)
   SELECT uuid(i), uuid(i % 10000 + 1), CASE WHEN i % 2 = 0 THEN 'user' ELSE 'assistant' END, repeat('word ', 40),
     CASE WHEN i % 20001 = 0 THEN 'streaming' ELSE 'complete' END, 'agent-' || i % 5000 + 1, now() - i * interval '1 s', now(), 'node', 1, 7 FROM generate_series(1, 100000) i;
+INSERT INTO chat_feedback (message_id, user_id, rating) SELECT uuid(i), uuid(i % 5000 + 1), 'good' FROM generate_series(1, 50000) i;
+INSERT INTO usage_daily SELECT DISTINCT current_date - i % 500, 'agent-' || i % 5, uuid(i % 300), 1, 1, 0, 0, 0, 0, 1, 1, 1, 1 FROM generate_series(1, 50000) i;
+INSERT INTO usage_pending (n, day, agent_id, user_id, status) SELECT 1, current_date, 'agent-' || i % 5, uuid(i % 300), 'complete' FROM generate_series(1, 20000) i;
 """
 
 # Where each index is needed: the name of a statement, or what PostgreSQL itself does with it.
 PROMISE = "a promise that the database keeps"
+TO_COME = "its statements are still to be written"
 INDEXES = {
     "agent_configs_pkey": "list_agents",
     "api_keys_hash_key": "find_key",
@@ -44,11 +48,18 @@ INDEXES = {
     "audit_log_user": "list_audit_of_user",
     "changes_at": "expire_changes",
     "changes_pkey": "read_changes",
+    "chat_feedback_pkey": "rate_message",
     "chat_messages_pkey": "end_turns",
     "chat_messages_session_created": "list_messages",
     "chat_messages_streaming": "interrupt_owned",
+    "chat_sessions_deleted_at": "expire_sessions",
+    "chat_sessions_deleted_name": "list_sessions",
     "chat_sessions_pkey": "SELECT FROM chat_sessions WHERE id = $1 FOR KEY SHARE",  # a message's session is there
     "chat_sessions_user_id_name_key": "begin_turns",
+    "chat_sessions_user_put_away": "list_sessions",
+    "chat_sessions_user_updated": "list_sessions",
+    "idempotency_keys_expires": TO_COME,
+    "idempotency_keys_owner_id_key_key": TO_COME,
     "login_failures_expires": "expire_login_failures",
     "login_failures_pkey": "login_fail",
     "logins_expires": "expire_logins",
@@ -56,6 +67,9 @@ INDEXES = {
     "logins_user": "revoke_user",
     "refresh_tokens_login": "DELETE FROM refresh_tokens WHERE login_id = $1",  # they go with their login
     "refresh_tokens_pkey": "login_refresh",
+    "session_counts_pkey": "count_sessions",
+    "usage_daily_pkey": "sum_usage",
+    "usage_pending_pkey": "count_usage",
     "users_email_key": PROMISE,
     "users_pkey": "get_user",
     "users_username_key": "find_user",
@@ -67,6 +81,7 @@ INDEXES = {
 SCANS = {
     "add_first_admin": {"users"}, "have_admin": {"users"}, "update_user": {"users"}, "list_keys": {"users", "api_keys"},
     "list_audit": {"audit_log"}, "expire_audit": {"audit_log"}, "read_changes": {"version"},
+    "sum_stats": {"users", "agent_configs", "usage_pending"}, "count_usage": {"usage_pending"}, "usage_by_agent": {"agent_configs"},
 }
 
 
@@ -114,7 +129,7 @@ def test_each_index_is_used_where_it_should_be(plans):
     found, indexes = plans
     assert set(INDEXES) == indexes, "each index has a line in INDEXES that says where it is used"
     for index, where in INDEXES.items():
-        if where != PROMISE:
+        if where not in (PROMISE, TO_COME):
             assert index in found[where][0], (index, where, found[where])
 
 

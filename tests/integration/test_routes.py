@@ -97,6 +97,10 @@ EXPECTED = {
     ("GET", "/api/admin/pool"): route("admin"),
     ("POST", "/api/admin/pool/turns/:id/stop"): route("admin", NO_TURN, params=lambda world, who: str(uuid.uuid4())),
     ("GET", "/api/admin/system-info"): route("admin"),
+    ("GET", "/api/admin/stats"): route("admin"),
+    ("GET", "/api/admin/analytics/overview"): route("admin"),
+    ("GET", "/api/admin/analytics/trends"): route("admin"),
+    ("GET", "/api/admin/analytics/agents"): route("admin"),
 }
 
 # What each class of routes says to credentials that are good, but not for it; None: it lets them in.
