@@ -13,6 +13,7 @@ libdb_a_SOURCES = \
 	db/query.c db/query.h \
 	db/retention.c db/retention.h \
 	db/sessions.c db/sessions.h db/sessions_sql.h \
+	db/search.c db/search.h \
 	db/sql.h \
 	db/sqlstate.c db/sqlstate.h \
 	db/statements.c db/statements.h \

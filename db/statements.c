@@ -11,6 +11,7 @@ static const struct statement *const *const lists[] = {
 	logins_statements,
 	messages_statements,
 	retention_statements,
+	search_statements,
 	sessions_statements,
 	turn_writes_statements,
 	usage_statements,

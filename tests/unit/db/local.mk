@@ -1,7 +1,7 @@
 check_PROGRAMS += tests/unit/db/test_pool tests/unit/db/test_pool_faults tests/unit/db/test_sqlstate tests/unit/db/test_turn_writes \
 	tests/unit/db/test_users tests/unit/db/test_logins tests/unit/db/test_login_races tests/unit/db/test_refresh \
-	tests/unit/db/test_keys tests/unit/db/test_audit tests/unit/db/test_retention tests/unit/db/test_changes tests/unit/db/test_plans \
-	tests/unit/db/test_usage
+	tests/unit/db/test_keys tests/unit/db/test_audit tests/unit/db/test_retention tests/unit/db/test_changes \
+	tests/unit/db/test_plans tests/unit/db/test_usage tests/unit/db/test_search
 db_test_world = \
 	tests/unit/db/fixture.c tests/unit/db/fixture.h \
 	tests/unit/db/server.c tests/unit/db/server.h
@@ -63,3 +63,7 @@ tests_unit_db_test_plans_LDADD = $(db_test_libs)
 tests_unit_db_test_usage_SOURCES = tests/unit/db/test_usage.c $(db_test_world)
 tests_unit_db_test_usage_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_db_test_usage_LDADD = $(db_test_libs)
+
+tests_unit_db_test_search_SOURCES = tests/unit/db/test_search.c $(db_test_world)
+tests_unit_db_test_search_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_db_test_search_LDADD = $(db_test_libs)
