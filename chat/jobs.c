@@ -18,10 +18,11 @@
 #include "base/mem.h"
 #include "base/process.h"
 #include "db/retention.h"
+#include "db/search.h"
 #include "db/usage.h"
 
 /* A login takes its refresh tokens along, hundreds of them: fewer at once, so that the statement is over long before its timeout. */
-enum { MAX_ROWS = 10000, MAX_LOGINS = 1000, MAX_MESSAGES = 2000, MAX_SESSIONS = 1000 };
+enum { MAX_ROWS = 10000, MAX_LOGINS = 1000, MAX_MESSAGES = 2000, MAX_SESSIONS = 1000, MAX_INDEXED = 200 };
 
 static void logins(struct pool *pool, struct query *q, const struct conf *conf, int64_t max)
 {
@@ -61,6 +62,13 @@ static void usage(struct pool *pool, struct query *q, const struct conf *conf, i
 	usage_count(pool, q, max);
 }
 
+/* What was said is found some seconds later. */
+static void search(struct pool *pool, struct query *q, const struct conf *conf, int64_t max)
+{
+	(void)conf;
+	search_index(pool, q, max);
+}
+
 static const struct job {
 	const char *name;
 	bool deletes; /* what people may miss: it is logged */
@@ -77,6 +85,7 @@ static const struct job {
 	{"sessions", true, sessions, MAX_SESSIONS, MAX_SESSIONS, 600000},
 	/* with its jitter, and the time to take over from another: within a minute */
 	{"usage", false, usage, MAX_ROWS, MAX_ROWS, 30000},
+	{"search", false, search, MAX_INDEXED, MAX_INDEXED, 2000},
 };
 
 const struct jobs_timing JOBS_TIMING = {.lock = 3000, .first = 5000, .more = 200, .retry = 60000};
@@ -218,7 +227,10 @@ struct jobs *jobs_new(struct loop *loop, struct pool *pool, const struct conf *c
 	jobs->timing = timing;
 	jobs->lock_fd = -1;
 	for (size_t i = 0; i < N_ELEMENTS(table); i++)
-		jobs->all[i].backoff = (struct backoff){.base_ms = timing->retry, .max_ms = table[i].interval_ms};
+		jobs->all[i].backoff = (struct backoff){
+			.base_ms = timing->retry,
+			.max_ms = table[i].interval_ms > timing->retry ? table[i].interval_ms : timing->retry,
+		};
 	query_init(&jobs->query);
 	timer_init(&jobs->timer, loop, on_tick, jobs);
 	timer_start(&jobs->timer, 0);
