@@ -24,6 +24,7 @@ libhandlers_a_SOURCES = \
 	handlers/face.h \
 	handlers/flow.c handlers/flow.h \
 	handlers/health.c handlers/health.h \
+	handlers/highlight.c handlers/highlight.h \
 	handlers/history.c handlers/history.h \
 	handlers/host.c handlers/host.h \
 	handlers/keys.c handlers/keys.h \
@@ -34,6 +35,7 @@ libhandlers_a_SOURCES = \
 	handlers/reply.c \
 	handlers/request.c handlers/request.h \
 	handlers/router.c handlers/router.h \
+	handlers/search.c handlers/search.h \
 	handlers/session_edit.c handlers/session_edit.h \
 	handlers/session_export.c handlers/session_export.h \
 	handlers/session_json.c handlers/session_json.h \

@@ -16,6 +16,7 @@
 #include "handlers/keys.h"
 #include "handlers/login.h"
 #include "handlers/request.h"
+#include "handlers/search.h"
 #include "handlers/session_edit.h"
 #include "handlers/session_export.h"
 #include "handlers/session_list.h"
@@ -61,6 +62,7 @@ static const struct route routes[] = {
 	{"GET", "/api/chat/init", WHO_OWNER, false, chat_init_steps},
 	{"GET", "/api/chat-sessions", WHO_OWNER, false, session_list_steps},
 	{"POST", "/api/chat-sessions", WHO_OWNER, false, session_create_steps},
+	{"GET", "/api/chat-sessions/search", WHO_OWNER, false, search_steps},
 	{"GET", "/api/chat-sessions/stats", WHO_OWNER, false, sessions_stats_steps},
 	{"POST", "/api/chat-sessions/batch", WHO_OWNER, false, session_batch_steps},
 	{"GET", "/api/chat-sessions/:id", WHO_OWNER, false, sessions_get_steps},
