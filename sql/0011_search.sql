@@ -34,6 +34,9 @@ $$;
 -- The first 64 KB or so: as many characters as that are, if all are of the same length.
 CREATE FUNCTION search_head(body text) RETURNS text LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
 BEGIN
+	IF octet_length(body) <= 65536 THEN
+		RETURN body;
+	END IF;
 	body := left(body, 65536);
 	IF octet_length(body) > 65536 THEN
 		body := left(body, (65536::bigint * length(body) / octet_length(body))::integer);
@@ -336,7 +339,7 @@ DECLARE
 	added   integer := 0;
 	n_bytes bigint := 0;
 BEGIN
-	SELECT upto INTO since FROM search_state FOR UPDATE SKIP LOCKED;
+	SELECT upto INTO since FROM search_state WHERE one FOR UPDATE SKIP LOCKED;
 	IF NOT FOUND THEN
 		RETURN 0;
 	END IF;
@@ -362,7 +365,7 @@ BEGIN
 		added := added + 1;
 		n_bytes := n_bytes + least(octet_length(m.content), 65536);
 	END LOOP;
-	UPDATE search_state SET upto = greatest(since, least(reached, horizon)) WHERE upto < least(reached, horizon);
+	UPDATE search_state SET upto = greatest(since, least(reached, horizon)) WHERE one AND upto < least(reached, horizon);
 	RETURN added;
 END
 $$;
