@@ -18,52 +18,48 @@ void search_index(struct pool *pool, struct query *q, int64_t max)
 }
 
 /* Which sessions can be found at all. */
-#define SHOWN(s) "true"
+#define SHOWN "s.status <> 'deleted'"
 
-/* Slices are asked one after the other, the newest first, until there are 100 candidates: what is common costs no more than what is rare. OFFSET 0
- * keeps each step where it is: no plan may begin with the sessions. A short message that matches is better than a long one, a title better
- * than both, more matches and younger ones are better. */
+#define UPDATED_AT SQL_ISO("s.updated_at")
+#define CREATED_AT SQL_ISO("m.created_at")
+
+/* Slices are asked one after the other, the newest first, until there are 100 candidates: what is common costs little more than what is
+ * rare. OFFSET 0 keeps each step where it is: no plan may begin with the sessions. A short text that matches is better than a long one, a
+ * title better than a message, more matches and younger ones are better. Snippets are what takes longest: only the best five sessions have
+ * up to three. */
 static const struct statement find = {
 	"search",
 	"WITH asked AS MATERIALIZED (SELECT * FROM search_query($2)),"
 	" found AS MATERIALIZED ("
 	"  SELECT e.id, e.session_id, e.title IS NOT NULL AS in_title, e.ended_at,"
 	"   CASE WHEN e.title IS NULL THEN 1 / (1 + e.n_words / 200.0) ELSE 1 + 1 / (1 + e.n_words / 10.0) END AS score"
-	"  FROM asked a CROSS JOIN LATERAL (SELECT to_hex(id) || '.' AS name FROM search_slices WHERE owner_id = $1::uuid AND a.wanted IS "
-	"NOT NULL"
+	"  FROM asked a CROSS JOIN LATERAL ("
+	"   SELECT to_hex(id) || '.' AS name FROM search_slices WHERE owner_id = $1::uuid AND a.wanted IS NOT NULL"
 	"   ORDER BY id DESC OFFSET 0) slice"
 	"  CROSS JOIN LATERAL (SELECT w.* FROM ("
-	"    SELECT id, session_id, title, ended_at, n_words FROM search_entries WHERE words @@ replace(a.wanted, E'\\x02', "
-	"slice.name)::tsquery"
-	"    ORDER BY ended_at DESC OFFSET 0) w"
-	"   WHERE EXISTS (SELECT FROM chat_sessions s WHERE s.id = w.session_id AND s.user_id = $1::uuid AND " SHOWN(
-		"s") " AND ($4::text IS NULL OR s.agent_id = $4)"
-		     "    AND (w.title IS NULL OR w.title = s.title) OFFSET 0)"
-		     "   AND ($5::jsonb IS NULL OR NOT EXISTS (SELECT FROM chat_messages o WHERE o.session_id = w.session_id AND "
-		     "(o.agent_id IS NULL OR NOT $5::jsonb ? o.agent_id)))"
-		     "   AND (a.exact OR search_holds(coalesce(w.title, (SELECT content FROM chat_messages m WHERE m.id = w.id)), a.runs, "
-		     "a.phrases))"
-		     "  ) e LIMIT 100"
-		     "), best AS MATERIALIZED ("
-		     "  SELECT session_id, max(score) + ln(count(*)) / 4 - ln(1 + greatest(extract(epoch FROM now() - max(ended_at)), 0) / "
-		     "2592000) / 8 AS score"
-		     "  FROM found GROUP BY session_id ORDER BY 2 DESC, max(ended_at) DESC LIMIT $3::integer"
-		     ") SELECT a.wanted IS NOT NULL, s.id, s.name, s.title, s.agent_id, " SQL_ISO(
-			     "s.updated_at") ", round(b.score::numeric, 3),"
-					     " m.id, m.role, " SQL_ISO(
-						     "m.created_at") ", t.snippet, t.folded,"
-								     " (SELECT string_agg(r, ' ') FROM unnest(a.runs) r), (SELECT "
-								     "string_agg(CASE WHEN length(w) > 2 THEN rtrim(w, 'eiy') ELSE w END, "
-								     "' ') FROM unnest(a.stems) w)"
-								     " FROM asked a LEFT JOIN best b ON true LEFT JOIN chat_sessions s ON "
-								     "s.id = b.session_id"
-								     " LEFT JOIN LATERAL (SELECT f.id, f.score FROM found f WHERE "
-								     "f.session_id = b.session_id AND NOT f.in_title"
-								     "  ORDER BY f.score DESC, f.ended_at DESC LIMIT 3) f ON true"
-								     " LEFT JOIN chat_messages m ON m.id = f.id"
-								     " LEFT JOIN LATERAL search_snippet(m.content, a.runs, a.stems) t ON "
-								     "m.id IS NOT NULL"
-								     " ORDER BY b.score DESC, s.id, f.score DESC, m.id DESC",
+	"    SELECT id, session_id, title, ended_at, n_words FROM search_entries"
+	"    WHERE words @@ replace(a.wanted, E'\\x02', slice.name)::tsquery ORDER BY ended_at DESC OFFSET 0) w"
+	"   WHERE EXISTS (SELECT FROM chat_sessions s WHERE s.id = w.session_id AND s.user_id = $1::uuid AND " SHOWN
+	"    AND ($4::text IS NULL OR s.agent_id = $4) AND (w.title IS NULL OR w.title = s.title) OFFSET 0)"
+	"   AND ($5::jsonb IS NULL OR NOT EXISTS (SELECT FROM chat_messages o"
+	"    WHERE o.session_id = w.session_id AND (o.agent_id IS NULL OR NOT $5::jsonb ? o.agent_id)))"
+	"   AND (a.exact OR search_holds(coalesce(w.title, (SELECT content FROM chat_messages m WHERE m.id = w.id)),"
+	"    a.runs, a.phrases))"
+	"  ) e LIMIT 100"
+	"), best AS MATERIALIZED ("
+	"  SELECT *, row_number() OVER (ORDER BY score DESC, newest DESC) AS place FROM ("
+	"   SELECT session_id, max(ended_at) AS newest, max(score) + ln(count(*)) / 4"
+	"    - ln(1 + greatest(extract(epoch FROM now() - max(ended_at)), 0) / 2592000) / 8 AS score FROM found GROUP BY session_id) g"
+	"  ORDER BY score DESC, newest DESC LIMIT $3::integer"
+	") SELECT a.wanted IS NOT NULL, s.id, s.name, s.title, s.agent_id, " UPDATED_AT ", round(b.score::numeric, 3),"
+	" m.id, m.role, " CREATED_AT ", t.snippet, t.folded, (SELECT string_agg(r, ' ') FROM unnest(a.runs) r),"
+	" (SELECT string_agg(CASE WHEN length(w) > 2 THEN rtrim(w, 'eiy') ELSE w END, ' ') FROM unnest(a.stems) w)"
+	" FROM asked a LEFT JOIN best b ON true LEFT JOIN chat_sessions s ON s.id = b.session_id"
+	" LEFT JOIN LATERAL (SELECT f.id, f.score, f.ended_at FROM found f WHERE f.session_id = b.session_id AND NOT f.in_title"
+	"  ORDER BY f.score DESC, f.ended_at DESC LIMIT CASE WHEN b.place <= 5 THEN 3 ELSE 1 END) f ON true"
+	" LEFT JOIN chat_messages m ON m.id = f.id"
+	" LEFT JOIN LATERAL search_snippet(m.content, a.runs, a.stems) t ON m.id IS NOT NULL"
+	" ORDER BY b.place, f.score DESC, f.ended_at DESC",
 	5,
 };
 

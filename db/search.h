@@ -13,7 +13,7 @@ struct search {
 	struct str agent_id; /* only sessions that began with this one; empty: all */
 	int64_t limit;       /* of sessions */
 };
-/* Rows of sessions, best first, and of up to three messages of each, together. There is always a row: see search_has_words, search_row. */
+/* Rows of sessions, best first, and of up to three messages of the best five, one of others, together. There is always a row: see search_has_words, search_row. */
 void search_start(struct pool *pool, struct query *q, const struct search *search);
 /* Was there any word in what was looked for? */
 bool search_has_words(const struct query *q);
