@@ -79,6 +79,18 @@ static void put_parts(struct json_writer *w, struct str parts)
 	json_free(list);
 }
 
+/* OpenAI's newer models call it so. */
+static bool is_system(const struct llm_message *m)
+{
+	return str_eq(m->role, STR("system")) || str_eq(m->role, STR("developer"));
+}
+
+/* There are two roles; what a tool said is told by the user. */
+static struct str role_of(const struct llm_message *m)
+{
+	return str_eq(m->role, STR("tool")) ? STR("user") : m->role;
+}
+
 /* The system prompt is a field of its own, and so is what stands among the messages as the system's. */
 static void put_system(struct json_writer *w, const struct llm_request *in)
 {
@@ -86,7 +98,7 @@ static void put_system(struct json_writer *w, const struct llm_request *in)
 
 	buf_add_str(&text, in->system_prompt);
 	for (size_t i = 0; i < in->n_messages; i++) {
-		if (!str_eq(in->messages[i].role, STR("system")))
+		if (!is_system(&in->messages[i]))
 			continue;
 		if (text.len)
 			buf_add_str(&text, STR("\n\n"));
@@ -107,15 +119,15 @@ static void put_messages(struct json_writer *w, const struct llm_request *in)
 	for (size_t i = 0; i < in->n_messages; i++) {
 		const struct llm_message *m = &in->messages[i];
 
-		user_spoke |= str_eq(m->role, STR("user"));
-		if (!user_spoke || str_eq(m->role, STR("system")) || (!m->parts.len && !m->content.len))
+		user_spoke |= str_eq(role_of(m), STR("user"));
+		if (!user_spoke || is_system(m) || (!m->parts.len && !m->content.len))
 			continue;
 		if (!m->parts.len) {
-			body_put_message(w, m);
+			body_put_message(w, &(struct llm_message){.role = role_of(m), .content = m->content});
 			continue;
 		}
 		json_open(w, '{');
-		json_add_str(w, "role", m->role);
+		json_add_str(w, "role", role_of(m));
 		json_key(w, "content");
 		put_parts(w, m->parts);
 		json_close(w, '}');

@@ -94,6 +94,27 @@ static void puts_the_system_prompt_apart_and_begins_with_the_user(void **state)
 				   "{\"role\":\"user\",\"content\":\"three\"}],\"stream\":true}");
 }
 
+/* There are two roles; calls of tools and other members in OpenAI's words are none of its. */
+static void says_openais_roles_in_its_own(void **state)
+{
+	static const struct llm_message messages[] = {
+		{.role = CONST_STR("developer"), .content = CONST_STR("Be brief.")},
+		{.role = CONST_STR("user"), .content = CONST_STR("one"), .extra = CONST_STR("\"name\":\"Anna\"")},
+		{.role = CONST_STR("assistant"), .no_content = true, .extra = CONST_STR("\"tool_calls\":[]")},
+		{.role = CONST_STR("tool"), .content = CONST_STR("sunny"), .extra = CONST_STR("\"tool_call_id\":\"c1\"")},
+		{.role = CONST_STR("tool"), .parts = CONST_STR("[{\"type\":\"text\",\"text\":\"rainy\"}]")},
+	};
+	struct llm_request in = sample_request();
+
+	(void)state;
+	in.messages = messages;
+	in.n_messages = N_ELEMENTS(messages);
+	in.extra = STR("\"seed\":7");
+	transcript_check_body(&in, "{\"model\":\"m\",\"max_tokens\":4096,\"system\":\"Be brief.\",\"messages\":["
+				   "{\"role\":\"user\",\"content\":\"one\"},{\"role\":\"user\",\"content\":\"sunny\"},"
+				   "{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"rainy\"}]}],\"stream\":true}");
+}
+
 /* Vision: images by address, or as base64. */
 static void puts_images_in_its_own_form(void **state)
 {
@@ -278,6 +299,7 @@ int main(void)
 		cmocka_unit_test(asks_with_its_own_headers_and_a_token_limit),
 		cmocka_unit_test(sends_a_temperature_of_zero_and_none_above_one),
 		cmocka_unit_test(puts_the_system_prompt_apart_and_begins_with_the_user),
+		cmocka_unit_test(says_openais_roles_in_its_own),
 		cmocka_unit_test(puts_images_in_its_own_form),
 		cmocka_unit_test(takes_no_parts_that_it_has_no_form_for),
 		cmocka_unit_test(reads_text_and_usage_of_both_ends),
