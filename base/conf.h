@@ -34,11 +34,12 @@
 	X(INT,    slow_query_ms,           "SLOW_QUERY_MS",                     "1000",        0,    600000,        PLAIN,  "milliseconds from which a statement is logged as slow, by its name; 0: none is") \
 	X(TEXT,   db_sslmode,              "DB_SSLMODE",                        "prefer",      4,    11,            PLAIN,  "PostgreSQL: disable, allow, prefer, require, verify-ca or verify-full")       \
 	X(BOOL,   db_prepared,             "DB_PREPARED",                       "on",          0,    0,             PLAIN,  "prepared statements; off behind PgBouncer in transaction mode")               \
-	X(TEXT,   redis_host,              "REDIS_HOST",                        "localhost",   1,    255,           PLAIN,  "Redis: host name, address, or path of its unix socket")                       \
+	X(TEXT,   redis_host,              "REDIS_HOST",                        "localhost",   0,    255,           PLAIN,  "Redis: host name, address, or path of its unix socket; empty: do without Redis") \
 	X(INT,    redis_port,              "REDIS_PORT",                        "6379",        1,    65535,         PLAIN,  "Redis: port")                                                                 \
 	X(TEXT,   redis_password,          "REDIS_PASSWORD",                    "",            0,    255,           SECRET, "Redis: password")                                                             \
 	X(INT,    redis_db,                "REDIS_DB",                          "0",           0,    1023,          PLAIN,  "Redis: number of the database")                                               \
 	X(INT,    redis_max_retries,       "REDIS_MAX_RETRIES",                 "10",          0,    1000,          PLAIN,  "quick reconnects before the slow, steady ones")                               \
+	X(INT,    redis_command_timeout_ms,"REDIS_COMMAND_TIMEOUT",             "200",         10,   10000,         PLAIN,  "milliseconds a command may take before the connection is dropped and Redis is done without") \
 	X(INT,    breaker_failures,        "CIRCUIT_BREAKER_FAILURE_THRESHOLD", "5",           1,    1000,          PLAIN,  "failures in a row that open an agent's breaker")                              \
 	X(INT,    breaker_successes,       "CIRCUIT_BREAKER_SUCCESS_THRESHOLD", "3",           1,    1000,          PLAIN,  "successes that close it again")                                               \
 	X(INT,    breaker_timeout_ms,      "CIRCUIT_BREAKER_TIMEOUT",           "10000",       100,  600000,        PLAIN,  "milliseconds without a first event that count as a failure")                  \

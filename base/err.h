@@ -35,7 +35,8 @@
 	X(UPSTREAM_TIMEOUT,    504, "UPSTREAM_TIMEOUT",         "The model's provider took too long.")                  \
 	/* below: never sent to people, only between our own parts */                                                  \
 	X(CANCELLED,           499, "CANCELLED",                "The request was cancelled.")                           \
-	X(NO_ANSWER,           504, "NO_ANSWER",                "The other process does not answer.")
+	X(NO_ANSWER,           504, "NO_ANSWER",                "The other process does not answer.")                  \
+	X(REDIS_AWAY,          503, "REDIS_AWAY",               "Redis cannot be asked at the moment.")
 
 enum err {
 	ERR_NONE,

@@ -31,7 +31,7 @@ homes_of() {
 	fcgiapp.h | fcgi_stdio.h | fastcgi.h | fcgios.h | fcgimisc.h) echo "fcgi/request.c" ;;
 	sodium.h | sodium/*) echo "base/crypto.c" ;;
 	argon2.h) echo "base/crypto.c" ;;
-	hiredis.h | async.h | hiredis/*) echo "cache/redis.c" ;;
+	hiredis.h | async.h | hiredis/*) echo "cache/resp.c" ;;
 	jwt.h) echo "base/jwt.c" ;;
 	*) echo any ;;
 	esac

@@ -1,6 +1,7 @@
 include tests/sim/local.mk
 
 dist_check_SCRIPTS += tests/config_doc.sh tests/layers.sh tests/nginx_routes.sh tests/statements.sh
+include tests/unit/cache/local.mk
 include tests/unit/db/local.mk
 include tests/unit/ctl/local.mk
 include tests/unit/auth/local.mk

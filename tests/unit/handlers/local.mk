@@ -1,8 +1,8 @@
 check_PROGRAMS += tests/unit/handlers/test_cursor tests/unit/handlers/test_export_format tests/unit/handlers/test_host tests/unit/handlers/test_request
 tests_unit_handlers_test_request_SOURCES = tests/unit/handlers/test_request.c
 tests_unit_handlers_test_request_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
-tests_unit_handlers_test_request_LDADD = libhandlers.a libauth.a libchat.a libllm.a libfcgi_server.a libdb.a libnet.a libbase.a \
-	$(CMOCKA_LIBS) $(FCGI_LIBS) $(PQ_LIBS) $(CURL_LIBS) $(UV_LIBS) $(SODIUM_LIBS) $(ARGON2_LIBS) $(JWT_LIBS) $(JSON_LIBS)
+tests_unit_handlers_test_request_LDADD = libhandlers.a libauth.a libchat.a libllm.a libfcgi_server.a libdb.a libcache.a libnet.a libbase.a \
+	$(CMOCKA_LIBS) $(FCGI_LIBS) $(PQ_LIBS) $(HIREDIS_LIBS) $(CURL_LIBS) $(UV_LIBS) $(SODIUM_LIBS) $(ARGON2_LIBS) $(JWT_LIBS) $(JSON_LIBS)
 
 tests_unit_handlers_test_host_SOURCES = tests/unit/handlers/test_host.c tests/unit/support.h
 tests_unit_handlers_test_host_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)

@@ -1,0 +1,7 @@
+noinst_LIBRARIES += libcache.a
+libcache_a_CPPFLAGS = $(AM_CPPFLAGS) $(HIREDIS_CFLAGS)
+libcache_a_SOURCES = \
+	cache/redis.c cache/redis.h \
+	cache/redis_address.c cache/redis_address.h \
+	cache/redis_errors.c cache/redis_errors.h \
+	cache/resp.c cache/resp.h

@@ -1,0 +1,18 @@
+check_PROGRAMS += \
+	tests/unit/cache/test_redis \
+	tests/unit/cache/test_redis_peer \
+	tests/unit/cache/test_resp
+cache_test_libs = libcache.a libnet.a libbase.a $(CMOCKA_LIBS) $(HIREDIS_LIBS) $(CURL_LIBS) $(UV_LIBS) $(SODIUM_LIBS) $(ARGON2_LIBS) $(JSON_LIBS)
+cache_test_world = tests/unit/cache/world.c tests/unit/cache/world.h tests/unit/support.h
+
+tests_unit_cache_test_redis_SOURCES = tests/unit/cache/test_redis.c $(cache_test_world)
+tests_unit_cache_test_redis_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_cache_test_redis_LDADD = $(cache_test_libs)
+
+tests_unit_cache_test_redis_peer_SOURCES = tests/unit/cache/test_redis_peer.c tests/unit/net/peer.h $(cache_test_world)
+tests_unit_cache_test_redis_peer_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_cache_test_redis_peer_LDADD = $(cache_test_libs)
+
+tests_unit_cache_test_resp_SOURCES = tests/unit/cache/test_resp.c tests/unit/support.h
+tests_unit_cache_test_resp_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_cache_test_resp_LDADD = $(cache_test_libs)
