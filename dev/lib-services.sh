@@ -63,6 +63,7 @@ write_env() {
 			DB_USER=llmchat
 			DB_NAME=llmchat
 			DB_SSLMODE=disable
+			REDIS_HOST=$redis_socket
 			AGENTS_CONFIG_PATH=$prefix/etc/llmchat/agents.json
 			PROVIDER_SIM_URL=http://127.0.0.1:${sim_port:-1}/v1
 			PROVIDER_SIM_PORT=${sim_port:-1}
@@ -355,6 +356,7 @@ status() {
 		say "postgresql    stopped"
 		result=1
 	fi
+	redis_status || result=1
 	if sim_running; then
 		say "provider-sim  running, pid $(sim_pid), http://127.0.0.1:$sim_port"
 	else
