@@ -18,6 +18,8 @@
 #include "base/mem.h"
 #include "base/process.h"
 #include "base/siblings.h"
+#include "cache/ratelimit.h"
+#include "cache/redis.h"
 #include "chat/agents.h"
 #include "chat/jobs.h"
 #include "chat/turns.h"
@@ -38,7 +40,7 @@ enum {
 	DB_KEPT_ASIDE = 2,                 /* connections for llmchatctl and jobs */
 	DRAIN_TICK_MS = 50,
 	START_TICK_MS = 5,
-	START_PATIENCE_MS = 2000, /* for the database and the agents, before the first request is taken */
+	START_PATIENCE_MS = 2000, /* for the database, the agents and Redis, before the first request is taken */
 	LAST_WORDS_MS = 3000,     /* to store the endings of turns that the drain interrupted */
 };
 
@@ -124,7 +126,7 @@ static void on_start_tick(void *arg)
 	struct responder *me = arg;
 	bool patient = clock_mono_us() < me->app.began_us + (uint64_t)START_PATIENCE_MS * 1000;
 
-	if (patient && !agents_loaded(me->app.agents) && !pool_stats(me->pool).away)
+	if (patient && ((!agents_loaded(me->app.agents) && !pool_stats(me->pool).away) || !redis_settled(me->app.redis)))
 		timer_start(&me->start_tick, START_TICK_MS);
 	else
 		server_accept(&me->server);
@@ -172,6 +174,8 @@ static int start_parts(struct responder *me, char *why, size_t why_size)
 	me->app = (struct app){
 		.conf = conf, .loop = me->loop, .pool = me->pool, .turns = &me->turns, .auth = &me->auth, .server = &me->server};
 	me->app.began_us = clock_mono_us();
+	me->app.redis = redis_new(me->loop, me->resolver, conf, (int)slot);
+	me->app.ratelimit = ratelimit_new(me->app.redis, conf, (int)slot);
 	me->app.process = &me->process;
 	me->siblings = me->app.siblings = siblings_new(me->loop, &me->process, host_publish, &me->app);
 	me->app.agents = agents_new(me->loop, me->pool, conf, why, why_size);
@@ -219,6 +223,8 @@ static void stop_parts(struct responder *me)
 	siblings_free(me->siblings);
 	timer_fini(&me->start_tick);
 	timer_fini(&me->drain_tick);
+	ratelimit_free(me->app.ratelimit);
+	redis_free(me->app.redis);
 	http_free(me->http);
 	pool_free(me->pool);
 	resolver_free(me->resolver);

@@ -9,17 +9,24 @@
 #include "base/secret.h"
 #include "db/keys.h"
 #include "fcgi/conn.h"
+#include "handlers/limit.h"
 #include "handlers/owner.h"
 #include "handlers/request.h"
 #include "handlers/router.h"
 
-/* What is kept while PostgreSQL is asked. */
+/* What a request says of who asks; kept until that is known. */
 struct asking {
+	int err; /* what it says is none; the sentence may be NULL */
+	const char *sentence;
 	enum person_by by;
 	struct str credential; /* what copies are found by: the login's id, or the key's hash */
 	struct uuid login_id, user_id;
 	uint64_t era;
 };
+
+#define BAD_KEY     "This API key is not valid: it is unknown, revoked or expired."
+#define TWO_HEADERS "There must be one Authorization header only."
+#define BAD_HEADER  "The Authorization header must be \"Bearer\", a blank and the token."
 
 struct audit_who access_who(const struct request *r)
 {
@@ -34,11 +41,6 @@ struct audit_who access_who(const struct request *r)
 bool access_is_admin(const struct request *r)
 {
 	return r->person && r->person->is_admin && r->person->by == PERSON_BY_LOGIN;
-}
-
-static enum flow_next refuse_key(struct request *r)
-{
-	return request_reject_because(r, ERR_TOKEN_INVALID, NULL, "This API key is not valid: it is unknown, revoked or expired.");
 }
 
 /* The person is known: may he do this? */
@@ -59,76 +61,105 @@ static enum flow_next authorize(struct request *r)
 	return FLOW_NEXT;
 }
 
-static enum flow_next look_up(struct request *r, struct asking *asking)
+/* A copy of him, if this process has one. */
+static void find_copy(struct request *r, const struct asking *asking)
 {
-	struct people *people = r->app->auth->people;
-	struct person *person = people_find(people, asking->credential);
+	struct person *person = people_find(r->app->auth->people, asking->credential);
 
 	/* A login's copy is found by the login's id alone, and the token must be its user's. */
-	if (person && (asking->by == PERSON_BY_KEY || str_eq(uuid_str(&person->user_id), uuid_str(&asking->user_id)))) {
+	if (person && (asking->by == PERSON_BY_KEY || str_eq(uuid_str(&person->user_id), uuid_str(&asking->user_id))))
 		r->person = person_ref(person);
-		return authorize(r);
+}
+
+static void read_key(struct request *r, struct asking *asking, struct str key)
+{
+	char hash[SECRET_HASH_SIZE];
+
+	if (!secret_valid(SECRET_API_KEY, key)) {
+		asking->err = ERR_TOKEN_INVALID;
+		asking->sentence = BAD_KEY;
+		return;
 	}
-	asking->era = people_era(people);
+	secret_hash(key, hash);
+	asking->by = PERSON_BY_KEY;
+	asking->credential = arena_copy(&r->arena, str_from(hash));
+}
+
+static void read_token(struct request *r, struct asking *asking, struct str token)
+{
+	const struct conf *conf = r->app->conf;
+	struct str secrets[] = {str_from(conf->token_secret), str_from(conf->token_secret_previous)};
+	struct jwt_claims claims;
+
+	asking->err = jwt_check(token, secrets, N_ELEMENTS(secrets), (int64_t)(clock_real_us() / 1000000), &claims);
+	if (asking->err)
+		return;
+	asking->by = PERSON_BY_LOGIN;
+	asking->login_id = claims.session_id;
+	asking->user_id = claims.user_id;
+	asking->credential = uuid_str(&asking->login_id);
+}
+
+/* Reads what the request says, so that it can be counted; refuses nothing yet: what is refused counts too. */
+static enum flow_next identify_start(struct request *r)
+{
+	struct asking *asking;
+	struct str header, scheme, secret;
+
+	if (!r->route || r->route->who == WHO_PROBE || r->route->who == WHO_PUBLIC)
+		return FLOW_NEXT;
+	header = str_trim(request_param(r, "HTTP_AUTHORIZATION"));
+	if (header.len == 0 && params_count(&r->fcgi->params, "HTTP_AUTHORIZATION") <= 1)
+		return FLOW_NEXT;
+	asking = arena_alloc(&r->arena, sizeof(*asking));
 	r->state = asking;
+	r->claims_identity = true;
+	secret = header;
+	scheme = str_cut(&secret, ' ');
+	secret = str_trim(secret);
+	/* Of two, somebody before us may have looked at the other one. */
+	if (params_count(&r->fcgi->params, "HTTP_AUTHORIZATION") > 1) {
+		asking->err = ERR_TOKEN_INVALID;
+		asking->sentence = TWO_HEADERS;
+	} else if (!str_eq_nocase(scheme, STR("Bearer")) || secret.len == 0) {
+		asking->err = ERR_TOKEN_INVALID;
+		asking->sentence = BAD_HEADER;
+	} else if (str_starts(secret, STR(SECRET_API_KEY))) {
+		read_key(r, asking, secret);
+	} else {
+		read_token(r, asking, secret);
+	}
+	if (!asking->err)
+		find_copy(r, asking);
+	return FLOW_NEXT;
+}
+
+static enum flow_next access_start(struct request *r)
+{
+	struct asking *asking = r->state;
+
+	if (!r->route || r->route->who == WHO_PROBE || r->route->who == WHO_PUBLIC)
+		return FLOW_NEXT;
+	if (!asking && r->route->who == WHO_OPEN)
+		return FLOW_NEXT;
+	if (!asking)
+		return r->route->who == WHO_OWNER ? owner_from_cookie(r) : request_reject(r, ERR_AUTH_REQUIRED);
+	if (!asking->err && !r->person)
+		find_copy(r, asking); /* another request may have brought him since */
+	if (asking->err || r->person)
+		r->state = NULL; /* the route's steps find it empty */
+	if (asking->err && asking->sentence)
+		return request_reject_because(r, asking->err, NULL, "%s", asking->sentence);
+	if (asking->err)
+		return request_reject(r, asking->err);
+	if (r->person)
+		return authorize(r);
+	asking->era = people_era(r->app->auth->people);
 	if (asking->by == PERSON_BY_KEY)
 		keys_find(r->app->pool, &r->query, asking->credential);
 	else
 		logins_find(r->app->pool, &r->query, uuid_str(&asking->login_id), uuid_str(&asking->user_id));
 	return FLOW_WAIT;
-}
-
-static enum flow_next check_key(struct request *r, struct str key)
-{
-	struct asking *asking = arena_alloc(&r->arena, sizeof(*asking));
-	char hash[SECRET_HASH_SIZE];
-
-	if (!secret_valid(SECRET_API_KEY, key))
-		return refuse_key(r);
-	secret_hash(key, hash);
-	asking->by = PERSON_BY_KEY;
-	asking->credential = arena_copy(&r->arena, str_from(hash));
-	return look_up(r, asking);
-}
-
-static enum flow_next check_token(struct request *r, struct str token)
-{
-	const struct conf *conf = r->app->conf;
-	struct str secrets[] = {str_from(conf->token_secret), str_from(conf->token_secret_previous)};
-	struct asking *asking = arena_alloc(&r->arena, sizeof(*asking));
-	struct jwt_claims claims;
-	int err = jwt_check(token, secrets, N_ELEMENTS(secrets), (int64_t)(clock_real_us() / 1000000), &claims);
-
-	if (err)
-		return request_reject(r, err);
-	asking->by = PERSON_BY_LOGIN;
-	asking->login_id = claims.session_id;
-	asking->user_id = claims.user_id;
-	asking->credential = uuid_str(&asking->login_id);
-	return look_up(r, asking);
-}
-
-static enum flow_next access_start(struct request *r)
-{
-	struct str header, scheme, secret;
-
-	if (!r->route || r->route->who == WHO_PUBLIC)
-		return FLOW_NEXT;
-	/* Of two, somebody before us may have looked at the other one. */
-	if (params_count(&r->fcgi->params, "HTTP_AUTHORIZATION") > 1)
-		return request_reject_because(r, ERR_TOKEN_INVALID, NULL, "There must be one Authorization header only.");
-	header = str_trim(request_param(r, "HTTP_AUTHORIZATION"));
-	if (header.len == 0 && r->route->who == WHO_OPEN)
-		return FLOW_NEXT;
-	if (header.len == 0)
-		return r->route->who == WHO_OWNER ? owner_from_cookie(r) : request_reject(r, ERR_AUTH_REQUIRED);
-	secret = header;
-	scheme = str_cut(&secret, ' ');
-	secret = str_trim(secret);
-	if (!str_eq_nocase(scheme, STR("Bearer")) || secret.len == 0)
-		return request_reject_because(r, ERR_TOKEN_INVALID, NULL,
-					      "The Authorization header must be \"Bearer\", a blank and the token.");
-	return str_starts(secret, STR(SECRET_API_KEY)) ? check_key(r, secret) : check_token(r, secret);
 }
 
 static struct person key_facts(const struct query *q, int64_t *expires_in_s)
@@ -165,15 +196,22 @@ static enum flow_next access_finish(struct request *r)
 	int64_t expires_in_s = 0;
 	struct person facts;
 
-	r->state = NULL;     /* the route's steps find it empty */
+	r->state = NULL;
 	if (r->query.op.err) /* nobody knows: never "not logged in" */
 		return request_reject(r, r->query.op.err);
 	if (query_n_rows(&r->query) == 0)
-		return asking->by == PERSON_BY_KEY ? refuse_key(r) : request_reject(r, ERR_TOKEN_INVALID);
+		return asking->by == PERSON_BY_KEY ? request_reject_because(r, ERR_TOKEN_INVALID, NULL, BAD_KEY)
+						   : request_reject(r, ERR_TOKEN_INVALID);
 	facts = asking->by == PERSON_BY_KEY ? key_facts(&r->query, &expires_in_s) : login_facts(&r->query, asking);
 	r->person = people_add(r->app->auth->people, asking->era, asking->credential, &facts, expires_in_s);
 	query_fini(&r->query);
 	return authorize(r);
 }
 
-const struct step access_steps[] = {{"authenticate", access_start, access_finish}, {NULL, NULL, NULL}};
+const struct step access_steps[] = {
+	{"identify", identify_start, NULL},
+	{"limit", limit_start, limit_finish},
+	{"authenticate", access_start, access_finish},
+	{"limit_identity", limit_identity_start, limit_finish},
+	{NULL, NULL, NULL},
+};

@@ -1,4 +1,4 @@
-/* The step before every route's own: who asks, and may he? The route table says who may. */
+/* The steps before every route's own: who asks, is it too much (handlers/limit), and may he? The route table says who may. */
 #pragma once
 #include "db/audit.h"
 #include "handlers/flow.h"

@@ -9,6 +9,8 @@ struct conf;
 struct loop;
 struct pool;
 struct process;
+struct ratelimit;
+struct redis;
 struct server;
 struct siblings;
 struct turns;
@@ -17,6 +19,8 @@ struct app {
 	const struct conf *conf;
 	struct loop *loop;
 	struct pool *pool;
+	struct redis *redis;
+	struct ratelimit *ratelimit;
 	struct auth *auth;
 	struct agents *agents;
 	struct turns *turns;

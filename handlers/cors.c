@@ -33,7 +33,8 @@ void cors_put(const struct request *r, struct buf *out)
 	buf_add_cstr(out, "Vary: Origin\r\n");
 	if (allowed(r))
 		buf_printf(out, "Access-Control-Allow-Origin: %.*s\r\nAccess-Control-Allow-Credentials: true\r\n"
-				"Access-Control-Expose-Headers: X-Request-Id, X-LLMChat-Overhead-Us, X-Chat-Id, Retry-After\r\n",
+				"Access-Control-Expose-Headers: X-Request-Id, X-LLMChat-Overhead-Us, X-Chat-Id, Retry-After, "
+				"X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset\r\n",
 			   STR_ARG(origin));
 }
 

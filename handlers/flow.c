@@ -82,6 +82,7 @@ void flow_end(struct request *r)
 	r->over = true;
 	r->waiting = false;
 	query_fini(&r->query); /* cancels it if it is in flight */
+	op_cancel(&r->limit.op);
 	timer_fini(&r->timer);
 	if (r->turn)
 		turn_leave(r->turn, &r->reader);

@@ -28,6 +28,7 @@ libhandlers_a_SOURCES = \
 	handlers/history.c handlers/history.h \
 	handlers/host.c handlers/host.h \
 	handlers/keys.c handlers/keys.h \
+	handlers/limit.c handlers/limit.h \
 	handlers/login.c handlers/login.h \
 	handlers/owner.c handlers/owner.h \
 	handlers/page.c handlers/page.h \

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "fcgi/conn.h"
 #include "handlers/cors.h"
+#include "handlers/limit.h"
 #include "handlers/owner.h"
 #include "handlers/request.h"
 #include "handlers/router.h"
@@ -48,6 +49,7 @@ static void put_head(struct request *r, struct buf *out, int status, const char 
 		buf_printf(out, "OpenAI-Processing-Ms: %llu\r\n", (unsigned long long)(took_us / 1000));
 	if (r->more_head)
 		buf_add_cstr(out, r->more_head);
+	limit_put_headers(r, out);
 	owner_put_cookie(r, out);
 	cors_put(r, out);
 }

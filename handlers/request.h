@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/uuid.h"
+#include "cache/ratelimit.h"
 #include "chat/answer.h"
 #include "db/query.h"
 #include "handlers/app.h"
@@ -36,6 +37,10 @@ struct request {
 	struct person *person; /* owned reference; NULL: nobody who has logged in */
 	struct uuid user_id;   /* the owner of what is read and written; empty text if nobody */
 	bool anonymous, new_cookie;
+	bool claims_identity; /* there is a token or a key, be it right or not */
+	bool identity_due;    /* who asks has not been counted yet: nobody knew him */
+	bool counted;         /* the last verdict is limit's */
+	struct ratelimit_check limit;
 	/* the flow (handlers/flow.c) */
 	const struct step *step, *then; /* then: the route's, while those before them run */
 	bool waiting, over;

@@ -25,9 +25,9 @@
 #include "handlers/v1_models.h"
 
 static const struct route routes[] = {
-	{"GET", "/health", WHO_PUBLIC, false, health_steps},
-	{"GET", "/health/ready", WHO_PUBLIC, false, health_ready_steps},
-	{"GET", "/health/stream", WHO_PUBLIC, true, health_stream_steps},
+	{"GET", "/health", WHO_PROBE, false, health_steps},
+	{"GET", "/health/ready", WHO_PROBE, false, health_ready_steps},
+	{"GET", "/health/stream", WHO_PROBE, true, health_stream_steps},
 	{"GET", "/api/auth/options", WHO_PUBLIC, false, auth_options_steps},
 	{"POST", "/api/auth/login", WHO_PUBLIC, false, login_steps},
 	{"POST", "/api/auth/register", WHO_PUBLIC, false, register_steps},
@@ -177,8 +177,8 @@ void router_put_allow(const struct request *r, char *out, size_t size)
 void router_print(FILE *out)
 {
 	static const char *const who[] = {
-		[WHO_PUBLIC] = "public", [WHO_OPEN] = "open",   [WHO_OWNER] = "owner",
-		[WHO_USER] = "user",     [WHO_LOGIN] = "login", [WHO_ADMIN] = "admin",
+		[WHO_PROBE] = "probe", [WHO_PUBLIC] = "public", [WHO_OPEN] = "open",   [WHO_OWNER] = "owner",
+		[WHO_USER] = "user",   [WHO_LOGIN] = "login",   [WHO_ADMIN] = "admin",
 	};
 
 	for (size_t i = 0; i < N_ELEMENTS(routes); i++)

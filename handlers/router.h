@@ -8,6 +8,7 @@ struct request;
 struct step;
 
 enum route_who {
+	WHO_PROBE,  /* anybody, and not counted: it is asked to see whether we live */
 	WHO_PUBLIC, /* anybody */
 	WHO_OPEN,   /* anybody; whoever sends a token or a key is known by it */
 	WHO_OWNER,  /* somebody whose rows they are: a user, or an anonymous visitor where CHAT_ANONYMOUS allows that */

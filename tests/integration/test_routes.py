@@ -53,9 +53,9 @@ CHAT = {"agentId": "quick", "messages": [{"role": "user", "content": "Hello"}], 
 AGENT = {"name": "Made by a walk", "provider": "custom", "endpoint": "http://127.0.0.1:1/v1/chat/completions", "model": "m"}
 
 EXPECTED = {
-    ("GET", "/health"): route("public", (200, None)),
-    ("GET", "/health/ready"): route("public", (200, None)),
-    ("GET", "/health/stream"): route("public", STREAM),
+    ("GET", "/health"): route("probe", (200, None)),
+    ("GET", "/health/ready"): route("probe", (200, None)),
+    ("GET", "/health/stream"): route("probe", STREAM),
     ("POST", "/api/auth/login"): route("public", body=lambda world, who: {"username": world.spare.username, "password": PASSWORD}),
     ("POST", "/api/auth/register"): route("public", FORBIDDEN, body=lambda world, who: {"username": "Newcomer", "password": PASSWORD}),
     ("POST", "/api/auth/refresh"): route("public", body=lambda world, who: {"refreshToken": world.refresh_token()}),
@@ -126,6 +126,7 @@ EXPECTED = {
 # What each class of routes says to credentials that are good, but not for it; None: it lets them in.
 # A user's key; a user's key for the agent that we talk to; one for another agent; an administrator's key.
 KEYS = {
+    "probe": (None, None, None, None),
     "public": (None, None, None, None),
     "open": (None, None, None, None),
     "owner": (None, None, None, None),
@@ -133,6 +134,8 @@ KEYS = {
     "login": (FORBIDDEN,) * 4,
     "admin": (FORBIDDEN,) * 4,
 }
+
+OPEN = ("probe", "public")
 
 BAD = {
     "expired": EXPIRED, "forged": INVALID, "none": INVALID, "none, signed": INVALID, "HS384": INVALID, "HS512": INVALID, "ended": INVALID, "no login": INVALID,
@@ -304,10 +307,10 @@ def walk_credentials(world, walk):  # pylint: disable=redefined-outer-name
     tokens = dict(zip(("A", "B", "admin", "ended"), world.mint(world.a, world.b, world.admin, world.a)))
     world.stack.sql(f"UPDATE logins SET ended_at = now(), ended_why = 'logout' WHERE id = {literal(claims_of(tokens['ended'])['sid'])}")
     things_of_a, things_of_admin = world.things_of(world.a) | world.owned[world.a], world.owned[world.admin]
-    visitor_may = who in ("public", "open") or (who == "owner" and world.anonymous)
+    visitor_may = who in (*OPEN, "open") or (who == "owner" and world.anonymous)
 
     # First those who change nothing, all at once.
-    first = [(expected.owner if who == "public" else BAD[kind], kind, header) for kind, header in world.bad(tokens["ended"]).items()]
+    first = [(expected.owner if who in OPEN else BAD[kind], kind, header) for kind, header in world.bad(tokens["ended"]).items()]
     if who == "open":
         first += [(expected.other, "no token"), (expected.other, "an empty header", ""), (expected.other, "a visitor's cookie", None, (), world.visitor.cookies)]
     elif visitor_may:
@@ -329,8 +332,8 @@ def walk_credentials(world, walk):  # pylint: disable=redefined-outer-name
         then += [(NO_ADMIN, "A", f"Bearer {tokens['A']}"), (expected.admin, "admin", f"Bearer {tokens['admin']}")]
     else:
         then += [(expected.admin, "admin", f"Bearer {tokens['admin']}", hidden - world.owned[world.admin]), (expected.owner, "A", f"Bearer {tokens['A']}")]
-    walk.expect_all(first + then if who == "public" else first)
-    for one in then if who != "public" else []:
+    walk.expect_all(first + then if who in OPEN else first)
+    for one in then if who not in OPEN else []:
         walk.expect(*one)
     world.spare_keys = []
 

@@ -1,9 +1,19 @@
 check_PROGRAMS += \
+	tests/unit/cache/test_local_limit \
+	tests/unit/cache/test_ratelimit \
 	tests/unit/cache/test_redis \
 	tests/unit/cache/test_redis_peer \
 	tests/unit/cache/test_resp
 cache_test_libs = libcache.a libnet.a libbase.a $(CMOCKA_LIBS) $(HIREDIS_LIBS) $(CURL_LIBS) $(UV_LIBS) $(SODIUM_LIBS) $(ARGON2_LIBS) $(JSON_LIBS)
 cache_test_world = tests/unit/cache/world.c tests/unit/cache/world.h tests/unit/support.h
+
+tests_unit_cache_test_local_limit_SOURCES = tests/unit/cache/test_local_limit.c tests/unit/support.h
+tests_unit_cache_test_local_limit_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_cache_test_local_limit_LDADD = $(cache_test_libs)
+
+tests_unit_cache_test_ratelimit_SOURCES = tests/unit/cache/test_ratelimit.c $(cache_test_world)
+tests_unit_cache_test_ratelimit_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_cache_test_ratelimit_LDADD = $(cache_test_libs)
 
 tests_unit_cache_test_redis_SOURCES = tests/unit/cache/test_redis.c $(cache_test_world)
 tests_unit_cache_test_redis_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)

@@ -1,0 +1,84 @@
+/* Whom a request counts for, and what is said about it. cache/ratelimit counts. */
+#include "handlers/limit.h"
+
+#include "auth/people.h"
+#include "handlers/cors.h"
+#include "handlers/request.h"
+#include "handlers/router.h"
+
+/* What is asked to see whether we live, and by browsers before they ask, is not counted: either is answered at once and by nobody else. */
+static bool counts(const struct request *r)
+{
+	return r->then != cors_options_steps && !(r->route && r->route->who == WHO_PROBE);
+}
+
+static struct str address_of(const struct request *r)
+{
+	struct str address = request_address(r);
+
+	return address.len ? address : STR("unknown");
+}
+
+static int64_t seconds(int64_t ms)
+{
+	return ms < 1000 ? 1 : (ms + 999) / 1000;
+}
+
+static enum flow_next judge(struct request *r)
+{
+	r->counted = true;
+	if (r->limit.verdict.refused)
+		return request_reject_later(r, ERR_RATE_LIMITED, (int)seconds(r->limit.verdict.reset_ms));
+	return FLOW_NEXT;
+}
+
+static void on_counted(struct op *op)
+{
+	flow_wake(CONTAINER_OF(op, struct request, limit.op));
+}
+
+static enum flow_next count(struct request *r, struct str address, struct str identity)
+{
+	r->limit.op.done = on_counted;
+	return ratelimit_start(r->app->ratelimit, &r->limit, address, identity) ? judge(r) : FLOW_WAIT;
+}
+
+static struct str identity_of(const struct person *person)
+{
+	return uuid_str(person->by == PERSON_BY_KEY ? &person->credential_id : &person->user_id);
+}
+
+/* Who has no name here counts by his address. Who has shown a token that we do not know yet counts after PostgreSQL has been asked;
+ * a token that is none is refused then. */
+enum flow_next limit_start(struct request *r)
+{
+	struct str address = address_of(r);
+
+	if (!counts(r))
+		return FLOW_NEXT;
+	if (r->person)
+		return count(r, address, identity_of(r->person));
+	r->identity_due = r->claims_identity;
+	return count(r, address, r->identity_due ? STR("") : address);
+}
+
+enum flow_next limit_finish(struct request *r)
+{
+	return judge(r);
+}
+
+enum flow_next limit_identity_start(struct request *r)
+{
+	if (!r->identity_due || !r->person)
+		return FLOW_NEXT;
+	return count(r, STR(""), identity_of(r->person));
+}
+
+void limit_put_headers(const struct request *r, struct buf *out)
+{
+	const struct ratelimit_verdict *v = &r->limit.verdict;
+
+	if (r->counted)
+		buf_printf(out, "X-RateLimit-Limit: %lld\r\nX-RateLimit-Remaining: %lld\r\nX-RateLimit-Reset: %lld\r\n",
+			   (long long)v->limit, (long long)v->remaining, (long long)seconds(v->reset_ms));
+}
