@@ -40,3 +40,16 @@ void mem_return_large(void)
 {
 	mallopt(M_MMAP_THRESHOLD, LARGE_BYTES); /* said once, it stays */
 }
+
+int64_t mem_resident_bytes(void)
+{
+	long long pages = 0;
+	FILE *f = fopen("/proc/self/statm", "re");
+
+	if (f) {
+		if (fscanf(f, "%*d %lld", &pages) != 1)
+			pages = 0;
+		fclose(f);
+	}
+	return pages * sysconf(_SC_PAGESIZE);
+}

@@ -14,11 +14,13 @@ enum process_count {
 	COUNT_DB_IDLE,
 	COUNT_DB_WAITING,
 	COUNT_DB_MAX,
+	COUNT_BUSY,       /* requests that are not answered yet */
+	COUNT_REDIS_AWAY, /* 1: it should have Redis and cannot use it */
 	N_COUNTS
 };
 
 /* The contents of a lock file. Whoever changes it changes PROCESS_MAGIC: generations of two versions may live side by side. */
-#define PROCESS_MAGIC UINT64_C(0x3130656d61686c6c)
+#define PROCESS_MAGIC UINT64_C(0x3230656d61686c6c)
 struct process_page {
 	uint64_t magic, size_bytes, pid, slot, generation;
 	char version[24];

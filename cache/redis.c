@@ -539,6 +539,11 @@ bool redis_ready(const struct redis *r)
 	return r->state == REDIS_READY && (r->refused_until_us == 0 || clock_mono_us() >= r->refused_until_us);
 }
 
+bool redis_usable(const struct redis *r)
+{
+	return r->state == REDIS_OFF || (r->state == REDIS_READY && r->said == SAID_READY);
+}
+
 bool redis_settled(const struct redis *r)
 {
 	return r->state == REDIS_OFF || r->said != SAID_NOTHING;

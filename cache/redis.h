@@ -20,6 +20,8 @@ struct redis *redis_new(struct loop *loop, struct resolver *resolver, const stru
 void redis_free(struct redis *r);
 /* Would a command be sent now? False while there is no connection, and for a moment after Redis has refused to write. */
 bool redis_ready(const struct redis *r);
+/* Does it work, for all that is known? A Redis that refuses to write does not; one that is not wanted does. */
+bool redis_usable(const struct redis *r);
 /* Is anything known about Redis? False only until the first attempt to connect has ended. */
 bool redis_settled(const struct redis *r);
 

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/conf.h"
+#include "base/mem.h"
 #include "chat/agents.h"
 #include "chat/turns.h"
 #include "config.h"
@@ -88,19 +89,6 @@ const struct step admin_audit_steps[] = {{"list_audit", audit_start, audit_finis
 
 /* ---- system-info ---- */
 
-static int64_t resident_bytes(void)
-{
-	long long pages = 0;
-	FILE *f = fopen("/proc/self/statm", "re");
-
-	if (f) {
-		if (fscanf(f, "%*d %lld", &pages) != 1)
-			pages = 0;
-		fclose(f);
-	}
-	return pages * sysconf(_SC_PAGESIZE);
-}
-
 static void put_process(struct json_writer *w, const struct request *r)
 {
 	struct loop_lag lag = loop_lag(r->app->loop);
@@ -109,7 +97,7 @@ static void put_process(struct json_writer *w, const struct request *r)
 	json_open(w, '{');
 	json_add_int(w, "pid", getpid());
 	json_add_int(w, "uptime", (int64_t)((clock_mono_us() - r->app->began_us) / 1000000));
-	json_add_int(w, "rssBytes", resident_bytes());
+	json_add_int(w, "rssBytes", mem_resident_bytes());
 	json_add_int(w, "liveTurns", (int64_t)r->app->turns->n_live);
 	json_add_int(w, "loopLagP99Us", (int64_t)lag.p99_us);
 	json_close(w, '}');

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/siblings.h"
+#include "cache/redis.h"
 #include "chat/turns.h"
 #include "db/pool.h"
 #include "fcgi/server.h"
@@ -26,6 +27,8 @@ void host_publish(void *arg)
 	process_set(app->process, COUNT_DB_IDLE, db.idle);
 	process_set(app->process, COUNT_DB_WAITING, db.waiting);
 	process_set(app->process, COUNT_DB_MAX, db.max);
+	process_set(app->process, COUNT_BUSY, server_n_busy(app->server));
+	process_set(app->process, COUNT_REDIS_AWAY, !redis_usable(app->redis));
 }
 
 static void refuse(struct buf *answer, const char *code, const char *sentence)

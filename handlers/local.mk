@@ -26,6 +26,7 @@ libhandlers_a_SOURCES = \
 	handlers/health.c handlers/health.h \
 	handlers/highlight.c handlers/highlight.h \
 	handlers/history.c handlers/history.h \
+	handlers/health_detailed.c \
 	handlers/host.c handlers/host.h \
 	handlers/keys.c handlers/keys.h \
 	handlers/limit.c handlers/limit.h \

@@ -27,6 +27,7 @@
 static const struct route routes[] = {
 	{"GET", "/health", WHO_PROBE, false, health_steps},
 	{"GET", "/health/ready", WHO_PROBE, false, health_ready_steps},
+	{"GET", "/health/detailed", WHO_PROBE, false, health_detailed_steps},
 	{"GET", "/health/stream", WHO_PROBE, true, health_stream_steps},
 	{"GET", "/api/auth/options", WHO_PUBLIC, false, auth_options_steps},
 	{"POST", "/api/auth/login", WHO_PUBLIC, false, login_steps},

@@ -377,3 +377,42 @@ def test_without_redis_the_responders_share_the_limit(limited):
     finally:
         limited.redis("start")
     wait_for(lambda: re.search("llmchat-1(?s:.)*llmchat-2", "\n".join(sorted(limited.redis_cli("client", "list").split()))), 8, "the responders to return")
+
+
+# ---- health ----
+
+def details(stack, status, word, seconds=6):
+    """What /health/detailed says once every responder says this word."""
+    def agreed():
+        answers = [stack.get("/health/detailed") for _ in range(6)]
+        return answers[0].json() if {(answer.status, answer.json()["status"]) for answer in answers} == {(status, word)} else None
+    return wait_for(agreed, seconds, f"/health/detailed to say {status} {word}")
+
+
+def test_health_tells_of_redis_and_postgresql(whole):
+    ok = details(whole, 200, "ok")
+    assert ok["components"]["redis"]["status"] == "ok" and ok["components"]["redis"]["latencyMs"] > 0
+    assert ok["components"]["pool"] == {"responders": 2, "draining": 0, "inFlight": 1, "liveStreams": 0}
+    assert ok["components"]["database"]["max"] == 48 and ok["memory"]["rss"] > 1 << 20 and ok["uptime"] > 0 and ok["timestamp"].endswith("Z")
+    with Crowd(whole, crowd_of(4, "long")) as crowd:
+        crowd.begun()
+        wait_for(lambda: whole.get("/health/detailed").json()["components"]["pool"]["liveStreams"] == 4, 3, "both responders' streams to be counted")
+        crowd.join()
+    whole.redis("stop")
+    assert details(whole, 200, "degraded")["components"]["redis"]["status"] == "unavailable"
+    whole.redis("start")
+    details(whole, 200, "ok")
+    whole.redis_cli("config", "set", "maxmemory-policy", "noeviction")
+    whole.redis_cli("config", "set", "maxmemory", "1")
+    in_threads(8, lambda _: whole.get("/api/agents"))
+    assert details(whole, 200, "degraded")["components"]["redis"]["status"] in ("refuses", "unavailable")
+    whole.redis_cli("config", "set", "maxmemory", "64mb")
+    whole.redis_cli("config", "set", "maxmemory-policy", "allkeys-lru")
+    counted_together(whole)
+    details(whole, 200, "ok")
+    whole.pg("stop")
+    try:
+        assert details(whole, 503, "unavailable")["components"]["database"]["status"] == "unavailable"
+    finally:
+        whole.pg("start")
+    details(whole, 200, "ok")

@@ -55,6 +55,7 @@ AGENT = {"name": "Made by a walk", "provider": "custom", "endpoint": "http://127
 EXPECTED = {
     ("GET", "/health"): route("probe", (200, None)),
     ("GET", "/health/ready"): route("probe", (200, None)),
+    ("GET", "/health/detailed"): route("probe", (200, None)),
     ("GET", "/health/stream"): route("probe", STREAM),
     ("POST", "/api/auth/login"): route("public", body=lambda world, who: {"username": world.spare.username, "password": PASSWORD}),
     ("POST", "/api/auth/register"): route("public", FORBIDDEN, body=lambda world, who: {"username": "Newcomer", "password": PASSWORD}),

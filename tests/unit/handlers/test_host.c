@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/process.h"
 #include "base/siblings.h"
+#include "cache/redis.h"
 #include "chat/turns.h"
 #include "db/pool.h"
 #include "fcgi/server.h"
@@ -26,7 +27,8 @@ static struct conf conf = {.db_host = "/nowhere",
 			   .db_connection_timeout_ms = 1000,
 			   .db_statement_timeout_ms = 1000,
 			   .db_idle_timeout_ms = 1000,
-			   .db_sslmode = "disable"};
+			   .db_sslmode = "disable",
+			   .redis_host = ""};
 static struct process self;
 static struct server server;
 static struct turns turns;
@@ -47,6 +49,8 @@ static int make(void **state)
 	app = (struct app){.conf = &conf, .loop = loop_new(), .turns = &turns, .server = &server, .process = &self};
 	resolver = resolver_new(app.loop);
 	app.pool = pool_new(app.loop, resolver, &conf, 1, 1, 1);
+	list_init(&server.conns);
+	app.redis = redis_new(app.loop, resolver, &conf, 1);
 	app.siblings = siblings_new(app.loop, &self, host_publish, &app);
 	turns = (struct turns){.loop = app.loop, .process = &self, .siblings = app.siblings};
 	list_init(&turns.live);
@@ -59,6 +63,7 @@ static int end(void **state)
 	json_free(answer);
 	answer = NULL;
 	siblings_free(app.siblings);
+	redis_free(app.redis);
 	pool_free(app.pool);
 	resolver_free(resolver);
 	process_close(&self);

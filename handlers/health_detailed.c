@@ -1,0 +1,106 @@
+/* /health/detailed: what the responders of this host say of themselves, PostgreSQL and Redis. Read from their pages: it asks nobody, so
+ * it answers at once whatever is wrong. */
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/process.h"
+#include "base/siblings.h"
+#include "cache/redis.h"
+#include "config.h"
+#include "db/pool.h"
+#include "handlers/health.h"
+#include "handlers/host.h"
+#include "handlers/request.h"
+
+static void add_sum(struct json_writer *w, const char *key, const struct app *app, enum process_count what)
+{
+	json_add_int(w, key, (int64_t)(process_get(app->process->page, what) + siblings_sum(app->siblings, what)));
+}
+
+static void add_latency(struct json_writer *w, uint64_t latency_us)
+{
+	json_key(w, "latencyMs");
+	json_put_number(w, (double)latency_us / 1000);
+}
+
+static void put_database(struct json_writer *w, const struct app *app)
+{
+	struct pool_stats stats = pool_stats(app->pool);
+
+	json_key(w, "database");
+	json_open(w, '{');
+	json_add_cstr(w, "status", stats.reachable ? "ok" : "unavailable");
+	add_sum(w, "active", app, COUNT_DB_ACTIVE);
+	add_sum(w, "idle", app, COUNT_DB_IDLE);
+	add_sum(w, "waiting", app, COUNT_DB_WAITING);
+	add_sum(w, "max", app, COUNT_DB_MAX);
+	add_latency(w, stats.last_latency_us);
+	json_close(w, '}');
+}
+
+static uint64_t n_without_redis(const struct app *app)
+{
+	return process_get(app->process->page, COUNT_REDIS_AWAY) + siblings_sum(app->siblings, COUNT_REDIS_AWAY);
+}
+
+static void put_redis(struct json_writer *w, const struct app *app)
+{
+	struct redis_stats stats = redis_stats(app->redis);
+	const char *status = n_without_redis(app) > 0 ? "unavailable" : "ok";
+
+	if (stats.state == REDIS_OFF)
+		status = "off";
+	else if (stats.refuses)
+		status = "refuses";
+	json_key(w, "redis");
+	json_open(w, '{');
+	json_add_cstr(w, "status", status);
+	add_latency(w, stats.last_latency_us);
+	json_close(w, '}');
+}
+
+static void put_pool(struct json_writer *w, const struct app *app)
+{
+	struct process_id ids[MAX_SIBLINGS];
+
+	json_key(w, "pool");
+	json_open(w, '{');
+	json_add_int(w, "responders", (int64_t)(1 + siblings_list(app->siblings, ids, MAX_SIBLINGS)));
+	add_sum(w, "draining", app, COUNT_DRAINING);
+	add_sum(w, "inFlight", app, COUNT_BUSY);
+	add_sum(w, "liveStreams", app, COUNT_TURNS);
+	json_close(w, '}');
+}
+
+static enum flow_next detailed_start(struct request *r)
+{
+	struct app *app = r->app;
+	struct buf b = {0};
+	struct json_writer w = {.out = &b};
+	char time[CLOCK_ISO_SIZE];
+	bool reachable = pool_stats(app->pool).reachable;
+
+	host_publish(app);
+	clock_iso(clock_real_us(), time);
+	json_open(&w, '{');
+	json_add_cstr(&w, "status", !reachable ? "unavailable" : n_without_redis(app) > 0 ? "degraded" : "ok");
+	json_add_cstr(&w, "timestamp", time);
+	json_key(&w, "uptime");
+	json_put_number(&w, (double)(clock_mono_us() - app->began_us) / 1e6);
+	json_add_cstr(&w, "version", PACKAGE_VERSION);
+	json_key(&w, "memory");
+	json_open(&w, '{');
+	json_add_int(&w, "rss", mem_resident_bytes());
+	json_close(&w, '}');
+	json_key(&w, "components");
+	json_open(&w, '{');
+	put_database(&w, app);
+	put_redis(&w, app);
+	put_pool(&w, app);
+	json_close(&w, '}');
+	json_close(&w, '}');
+	request_reply_bare(r, reachable ? 200 : 503, buf_str(&b));
+	buf_fini(&b);
+	return FLOW_DONE;
+}
+
+const struct step health_detailed_steps[] = {{"health_detailed", detailed_start, NULL}, {NULL, NULL, NULL}};
