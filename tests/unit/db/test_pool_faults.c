@@ -98,10 +98,12 @@ static void replaces_idle_connections_that_break(void **state)
 
 	world_pool(w, 2, 2);
 	wait_until(w, has_two_idle);
+	kill(server.pid, SIGSTOP); /* it makes no new one before the loss has been seen */
 	assert_int_equal(ask_and_wait(w, &a, &kill_others), 0);
 	assert_int_equal(query_n_rows(&a.q), 1);
 	query_fini(&a.q);
 	wait_until(w, has_lost_one);
+	kill(server.pid, SIGCONT);
 	wait_until(w, has_two_idle); /* nobody asked anything */
 	assert_true(is_reachable(w));
 	assert_int_equal(w->n_reachable, 1);
