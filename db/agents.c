@@ -117,6 +117,7 @@ void agents_add_missing(struct pool *pool, struct query *q, struct str agents)
 
 /* $5 the agents, $6 how. Those that exist are locked first, in one order, so that what is compared is what is overwritten; what is not
  * said stays. A key is never sent to a host for which it was not given: who moves an endpoint says the key anew. */
+/* clang-format off */
 static const struct statement write_agents = {
 	"write_agents",
 	"WITH given AS MATERIALIZED (SELECT place, j, j ->> 'id' AS id FROM jsonb_array_elements($5::jsonb) WITH ORDINALITY t (j, place)),"
@@ -131,67 +132,30 @@ static const struct statement write_agents = {
 	"  WHEN $6 = 'create' AND NOT made THEN 'exists'"
 	"  WHEN $6 = 'update' AND made THEN 'missing'"
 	"  WHEN NOT made AND NOT j ? 'own_key' AND ((was).sealed_api_key IS NOT NULL OR ((was).from_file AND NOT (was).own_key))"
-	"   AND " ORIGIN("(was).endpoint") " IS DISTINCT FROM " ORIGIN(
-		"(will).endpoint") " THEN 'moved'"
-				   "  WHEN made AND (SELECT count(*) FROM agent_configs WHERE deleted_at IS NULL) + (SELECT count(*) FROM "
-				   "said WHERE made) > $7::bigint"
-				   "   THEN 'full' END AS problem FROM meant),"
-				   " compared AS MATERIALIZED (SELECT place, id, fresh, made, will, problem, CASE WHEN made THEN '{}' ELSE"
-				   "  ARRAY(SELECT DISTINCT field FROM " FIELDS
-				   " f (col, field) WHERE o -> col IS DISTINCT FROM n -> col ORDER BY field) END AS fields"
-				   "  FROM judged),"
-				   " fine AS MATERIALIZED (SELECT *, CASE WHEN made THEN 'created' WHEN fields = '{}' THEN 'unchanged' "
-				   "ELSE 'updated' END AS outcome"
-				   "  FROM compared WHERE NOT EXISTS (SELECT FROM compared WHERE problem IS NOT NULL)),"
-				   " inserted AS (INSERT INTO agent_configs (id, " WRITTEN(
-					   "") ", created_by)"
-					       "  SELECT id, " WRITTEN(
-						       "(will).") ", $1::uuid FROM fine WHERE fresh ORDER BY id),"
-								  " updated AS (UPDATE agent_configs a SET (" WRITTEN(
-									  "") ") = ROW (" WRITTEN("(will).") "),"
-													     "  from_file = from_file AND "
-													     "NOT made, deleted_at = NULL, "
-													     "created_by = CASE WHEN made "
-													     "THEN $1::uuid ELSE "
-													     "created_by END,"
-													     "  created_at = CASE WHEN "
-													     "made THEN now() ELSE "
-													     "created_at END"
-													     "  FROM fine WHERE a.id = "
-													     "fine.id AND NOT fresh AND "
-													     "outcome <> 'unchanged'),"
-													     " noted AS (" AUDIT_ENTRY
-													     "'agent.' || outcome, "
-													     "NULL::uuid, "
-													     "jsonb_build_object('agentId',"
-													     " id, 'name', (will).name)"
-													     "  || CASE WHEN made THEN "
-													     "'{}' ELSE "
-													     "jsonb_build_object('fields', "
-													     "fields) END FROM fine WHERE "
-													     "outcome <> 'unchanged'"
-													     "  UNION ALL SELECT $1::uuid, "
-													     "$2, $3, $4, "
-													     "'agents.imported', NULL, "
-													     "jsonb_build_object("
-													     "   'created', count(*) "
-													     "FILTER (WHERE outcome = "
-													     "'created'), 'updated', "
-													     "count(*) FILTER (WHERE "
-													     "outcome = 'updated'),"
-													     "   'unchanged', count(*) "
-													     "FILTER (WHERE outcome = "
-													     "'unchanged')) FROM fine "
-													     "WHERE $6 = 'import' HAVING "
-													     "count(*) > 0)"
-													     " SELECT c.id, "
-													     "coalesce(c.problem, "
-													     "fine.outcome, ''), "
-													     "array_to_json(c.fields) FROM "
-													     "compared c LEFT JOIN fine "
-													     "USING (place) ORDER BY place",
+	"   AND " ORIGIN("(was).endpoint") " IS DISTINCT FROM " ORIGIN("(will).endpoint") " THEN 'moved'"
+	"  WHEN made AND (SELECT count(*) FROM agent_configs WHERE deleted_at IS NULL)"
+	"   + (SELECT count(*) FROM said WHERE made) > $7::bigint THEN 'full' END AS problem FROM meant),"
+	" compared AS MATERIALIZED (SELECT place, id, fresh, made, will, problem, CASE WHEN made THEN '{}' ELSE"
+	"  ARRAY(SELECT DISTINCT field FROM " FIELDS " f (col, field) WHERE o -> col IS DISTINCT FROM n -> col ORDER BY field) END AS fields"
+	"  FROM judged),"
+	" fine AS MATERIALIZED (SELECT *, CASE WHEN made THEN 'created' WHEN fields = '{}' THEN 'unchanged' ELSE 'updated' END AS outcome"
+	"  FROM compared WHERE NOT EXISTS (SELECT FROM compared WHERE problem IS NOT NULL)),"
+	" inserted AS (INSERT INTO agent_configs (id, " WRITTEN("") ", created_by)"
+	"  SELECT id, " WRITTEN("(will).") ", $1::uuid FROM fine WHERE fresh ORDER BY id),"
+	" updated AS (UPDATE agent_configs a SET (" WRITTEN("") ") = ROW (" WRITTEN("(will).") "),"
+	"  from_file = from_file AND NOT made, deleted_at = NULL, created_by = CASE WHEN made THEN $1::uuid ELSE created_by END,"
+	"  created_at = CASE WHEN made THEN now() ELSE created_at END"
+	"  FROM fine WHERE a.id = fine.id AND NOT fresh AND outcome <> 'unchanged'),"
+	" noted AS (" AUDIT_ENTRY "'agent.' || outcome, NULL::uuid, jsonb_build_object('agentId', id, 'name', (will).name)"
+	"  || CASE WHEN made THEN '{}' ELSE jsonb_build_object('fields', fields) END FROM fine WHERE outcome <> 'unchanged'"
+	"  UNION ALL SELECT $1::uuid, $2, $3, $4, 'agents.imported', NULL, jsonb_build_object("
+	"   'created', count(*) FILTER (WHERE outcome = 'created'), 'updated', count(*) FILTER (WHERE outcome = 'updated'),"
+	"   'unchanged', count(*) FILTER (WHERE outcome = 'unchanged')) FROM fine WHERE $6 = 'import' HAVING count(*) > 0)"
+	" SELECT c.id, coalesce(c.problem, fine.outcome, ''), array_to_json(c.fields)"
+	" FROM compared c LEFT JOIN fine USING (place) ORDER BY place",
 	7,
 };
+/* clang-format on */
 
 void agents_write(struct pool *pool, struct query *q, const struct audit_who *who, enum agents_write how, struct str agents)
 {
