@@ -339,6 +339,8 @@ def test_an_agent_of_the_file_keeps_key_and_placeholders_until_it_is_told_otherw
     # Neither a reload nor a restart brings back what the file says.
     anna.http("POST", "/api/agents/reload")
     own_stack.pool("restart")
+    own_stack.nginx("reload")  # it keeps connections to the old generation, which the tests below do not look at
+    wait_for(lambda: not any(row["state"] == "draining" for row in own_stack.pool_status()), 45, "the end of the old generation")
     own_stack.wait_until_ready()
     everywhere(own_stack, lambda status, data: status == 200 and (data["name"], data["model"], data["apiKeyFrom"]) == ("Renamed", "sim-n6-d0", "api"),
                "/api/agents/moved", anna.token, seconds=10)

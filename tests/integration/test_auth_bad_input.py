@@ -231,7 +231,7 @@ def test_authorization_headers(stack, person, header, verdict):
     # Whoever says who he is, and is not, is no anonymous visitor either.
     assert raw(stack, line, method="POST", path="/api/chat/completions", body=CHAT) == (OK if verdict == NOBODY else verdict)
     # What is for everybody does not look at it.
-    assert raw(stack, line, path="/api/agents") == (UNREADABLE if verdict == UNREADABLE else OK)
+    assert raw(stack, line, path="/api/auth/options") == (UNREADABLE if verdict == UNREADABLE else OK)
 
 
 def test_two_authorization_headers_let_nobody_in(stack, person, admin):  # noqa: F811
@@ -312,7 +312,8 @@ def test_the_page_of_frontend_url_may_read_every_answer(stack, path, status):
     answer = stack.get(path, headers={"Origin": ORIGIN})
     assert answer.status == status and "Origin" in answer.header("Vary")
     assert cors(answer) == {"access-control-allow-origin": ORIGIN, "access-control-allow-credentials": "true",
-                            "access-control-expose-headers": "X-Request-Id, X-LLMChat-Overhead-Us, Retry-After"}
+                            "access-control-expose-headers": "X-Request-Id, X-LLMChat-Overhead-Us, X-Chat-Id, Retry-After, "
+                                                             "X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset"}
 
 
 STRANGERS = ["null", "https://evil.example", ORIGIN + ".evil.example", "https://evil.example/" + ORIGIN, ORIGIN.replace("https", "http"), ORIGIN + "/", ORIGIN + ":443", ORIGIN + ":8443",

@@ -200,7 +200,7 @@ def test_json_may_be_called_so_in_several_ways(chat, kind):  # noqa: F811
 
 @pytest.mark.parametrize("method, path, allow", [
     ("GET", URL, "POST"), ("PUT", URL, "POST"), ("DELETE", "/api/chat/messages", "POST"), ("POST", "/health", "GET, HEAD"),
-    ("PATCH", "/api/agents", "GET, HEAD"), ("POST", "/api/chat/sessions/x/messages", "GET, HEAD"), ("FOO", "/api/agents/quick", "GET, HEAD"),
+    ("PATCH", "/api/agents", "GET, HEAD, POST"), ("POST", "/api/chat/sessions/x/messages", "GET, HEAD"), ("FOO", "/api/agents/quick", "GET, HEAD, PUT, PATCH, DELETE"),
     ("HEAD", URL, "POST"),
 ])
 def test_another_method_is_405_and_says_which(chat, method, path, allow):  # noqa: F811

@@ -96,7 +96,7 @@ EXPECTED = {
     ("GET", "/api/chat-sessions/stats"): route("owner"),
     ("POST", "/api/chat-sessions/batch"): route("owner", body=lambda world, who: {"ids": ["no-session"], "operation": "archive"}),
     ("GET", "/api/chat-sessions/:id"): route("owner", OK, NO_SESSION, NO_SESSION, params=lambda world, who: SESSION, session=True, limited=NO_SESSION),
-    ("GET", "/api/chat-sessions/:id/export"): route("owner", OK, NO_SESSION, NO_SESSION, params=lambda world, who: SESSION, session=True, limited=NO_SESSION),
+    ("GET", "/api/chat-sessions/:id/export"): route("owner", (200, None), NO_SESSION, NO_SESSION, params=lambda world, who: SESSION, session=True, limited=NO_SESSION),
     ("DELETE", "/api/chat-sessions/:id"): route("owner", NO_SESSION, params=lambda world, who: "no-session", limited=NO_SESSION),
     ("PATCH", "/api/chat-sessions/:id/title"): route("owner", OK, NO_SESSION, NO_SESSION, params=lambda world, who: SESSION,
                                                      body=lambda world, who: {"title": "A title"}, session=True, limited=NO_SESSION),
