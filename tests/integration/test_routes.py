@@ -356,7 +356,7 @@ def walk_session(world, walk):  # pylint: disable=redefined-outer-name
             if ":id" in walk.pattern:
                 kwargs["path"] = walk.pattern.replace(":id", name)
                 # The visitor has one of that name himself; what is in it is looked at below.
-                wanted = NOBODY if barred else OK if who == "a visitor" and name == SESSION else NO_SESSION
+                wanted = NOBODY if barred else walk.expected.owner if who == "a visitor" and name == SESSION else NO_SESSION
             elif walk.openai:
                 kwargs["chat_id"] = name
                 wanted = NOBODY if barred else OK
