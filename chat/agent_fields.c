@@ -64,7 +64,7 @@ static bool has_host(struct str address)
 {
 	for (size_t i = 0; i + 2 < address.len; i++)
 		if (address.p[i] == '/')
-			return address.p[i + 1] == '/' && !memchr("/?#:", address.p[i + 2], 4);
+			return address.p[i + 1] == '/' && !strchr("/?#:", address.p[i + 2]);
 	return false;
 }
 
