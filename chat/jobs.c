@@ -22,7 +22,10 @@
 #include "db/usage.h"
 
 /* A login takes its refresh tokens along, hundreds of them: fewer at once, so that the statement is over long before its timeout. */
-enum { MAX_ROWS = 10000, MAX_LOGINS = 1000, MAX_MESSAGES = 2000, MAX_SESSIONS = 1000, MAX_INDEXED = 200 };
+enum { MAX_ROWS = 10000, MAX_LOGINS = 1000, MAX_MESSAGES = 2000, MAX_SESSIONS = 1000, MAX_INDEXED = 32 };
+
+/* A job that leaves something behind rests so much longer than it worked: turns come first, whatever the backlog. */
+enum { REST = 10 };
 
 static void logins(struct pool *pool, struct query *q, const struct conf *conf, int64_t max)
 {
@@ -88,7 +91,7 @@ static const struct job {
 	{"search", false, search, MAX_INDEXED, MAX_INDEXED, 2000},
 };
 
-const struct jobs_timing JOBS_TIMING = {.lock = 3000, .first = 5000, .more = 200, .retry = 60000};
+const struct jobs_timing JOBS_TIMING = {.lock = 3000, .first = 5000, .more = 50, .rest = 30000, .retry = 60000};
 
 struct jobs {
 	struct pool *pool;
@@ -98,6 +101,7 @@ struct jobs {
 	struct timer timer;
 	struct query query;
 	size_t running; /* while the query is out */
+	uint64_t began_us;
 	struct {
 		uint64_t due_us;
 		struct backoff backoff; /* of its failures */
@@ -176,11 +180,21 @@ static void note_outcome(struct jobs *jobs, const struct op *op, int64_t n_rows)
 		log_info(NULL, "rows_expired", "job", job->name, "rows", n_rows);
 }
 
+static unsigned rest_ms(const struct jobs *jobs, uint64_t now_us)
+{
+	uint64_t ms = (now_us - jobs->began_us) * REST / 1000;
+
+	if (ms < jobs->timing->more)
+		return jobs->timing->more;
+	return ms < jobs->timing->rest ? (unsigned)ms : jobs->timing->rest;
+}
+
 static void on_done(struct op *op)
 {
 	struct jobs *jobs = CONTAINER_OF(op, struct jobs, query.op);
 	const struct job *job = &table[jobs->running];
 	int64_t n_rows = op->err ? 0 : query_n_affected(&jobs->query);
+	uint64_t now_us = clock_mono_us();
 	unsigned pause_ms = jittered(job->interval_ms);
 
 	note_outcome(jobs, op, n_rows);
@@ -189,8 +203,8 @@ static void on_done(struct op *op)
 	else
 		backoff_reset(&jobs->all[jobs->running].backoff);
 	if (n_rows >= job->full)
-		pause_ms = jobs->timing->more;
-	jobs->all[jobs->running].due_us = clock_mono_us() + (uint64_t)pause_ms * 1000;
+		pause_ms = rest_ms(jobs, now_us);
+	jobs->all[jobs->running].due_us = now_us + (uint64_t)pause_ms * 1000;
 	query_fini(&jobs->query);
 	wait_for_next(jobs);
 }
@@ -212,6 +226,7 @@ static void on_tick(void *arg)
 		return;
 	}
 	jobs->running = next;
+	jobs->began_us = clock_mono_us();
 	jobs->query.op.done = on_done;
 	table[next].start(jobs->pool, &jobs->query, jobs->conf, table[next].max);
 }

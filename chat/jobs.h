@@ -15,7 +15,8 @@ struct process;
 struct jobs_timing {
 	unsigned lock;  /* between two tries to get the lock, or while the database is away */
 	unsigned first; /* within this after the lock is ours every job runs for the first time */
-	unsigned more;  /* before the next run of a job that left something behind */
+	unsigned more;  /* at least, before the next run of a job that left something behind: it rests ten times as long as it worked */
+	unsigned rest;  /* and at most */
 	unsigned retry; /* at most, before the next run of a job that failed once; after each failure more it is twice that */
 };
 extern const struct jobs_timing JOBS_TIMING;

@@ -11,7 +11,7 @@
 #include "base/process.h"
 #include "chat/jobs.h"
 
-static const struct jobs_timing quick = {.lock = 40, .first = 20, .more = 10, .retry = 100};
+static const struct jobs_timing quick = {.lock = 40, .first = 20, .more = 10, .rest = 100, .retry = 100};
 
 static char dir[64];
 static struct process self, other;
