@@ -391,6 +391,7 @@ static void store_beginning(struct turn *turn, bool wants_history)
 		.session_id = uuid_str(&turn->session_id),
 		.user_id = ask->user_id,
 		.anonymous = ask->anonymous,
+		.session_is_new = ask->chat_id.len == 0,
 		.session_name = turn->chat_id,
 		.title = make_title(turn, ask->question),
 		.agent_id = turn->agent->id,

@@ -31,33 +31,48 @@ enum { MAX_SENT = 4, MAX_BATCH_BYTES = 1048576, TICK_MS = 100, N_BEGIN_ARRAYS = 
 	" ) counted WHERE tokens <= " tokens
 #define IS_HISTORY "m.status IN ('complete', 'stopped', 'interrupted') AND m.content <> ''"
 
+/* What many turns begin with, as one array for each field. */
+#define INPUT                                                                                                          \
+	"WITH input AS MATERIALIZED ("                                                                                     \
+	" SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::boolean[], $4::text[], $5::text[], $6::text[], $7::uuid[], $8::text[]," \
+	"  $9::text[], $10::text[], $11::uuid[], $12::text[], $13::text[], $14::text[], $15::text[], $16::bigint[], $17::bigint[]) WITH ORDINALITY" \
+	"  AS t (session_id, user_id, anonymous, name, agent_id, title, question_id, question_client_id,"                  \
+	"  question, parts, answer_id, answer_client_id, provider, model, agents, max_history, max_tokens, place)"         \
+	"), session AS ("                                                                                                  \
+	" INSERT INTO chat_sessions (id, user_id, anonymous, name, agent_id, title, message_count)"                        \
+	" SELECT session_id, user_id, anonymous, name, agent_id, title, 2 FROM input ORDER BY user_id, name"
+/* session: the id of the row's session. */
+#define MESSAGES(session, from)                                                                                        \
+	"), question AS ("                                                                                                 \
+	" INSERT INTO chat_messages (id, session_id, client_id, role, content, parts, status, agent_id, ended_at)"         \
+	" SELECT i.question_id, " session ", nullif(i.question_client_id, ''), 'user', i.question, nullif(i.parts, '')::jsonb, 'complete'," \
+	"  i.agent_id, now() FROM " from                                                                                   \
+	"), answer AS ("                                                                                                   \
+	" INSERT INTO chat_messages (id, session_id, parent_id, client_id, role, content, status, agent_id, provider, model," \
+	"  owner_node, owner_slot, owner_generation)"                                                                      \
+	" SELECT i.answer_id, " session ", i.question_id, nullif(i.answer_client_id, ''), 'assistant', '', 'streaming', i.agent_id," \
+	"  i.provider, i.model, $18, $19::integer, $20::bigint FROM " from                                                 \
+	")"
+
+/* Sessions that nobody knows yet: there is nothing to read and nobody to wait for, and a third less to plan and to start. */
+static const struct statement open_turns = {
+	"open_turns",
+	INPUT MESSAGES("i.session_id", "input i") " SELECT place FROM input",
+	N_BEGIN_ARRAYS + 3,
+};
+
 /* In the order of the session's key, so that two batches never wait for each other's sessions. The history is read from the
  * snapshot before this statement, so it never holds a new question. created_at of a turn's rows is the same: their ids sort.
  * A session that was made without a title gets that of its first question. */
 static const struct statement begin_turns = {
 	"begin_turns",
-	"WITH input AS MATERIALIZED ("
-	" SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::boolean[], $4::text[], $5::text[], $6::text[], $7::uuid[], $8::text[],"
-	"  $9::text[], $10::text[], $11::uuid[], $12::text[], $13::text[], $14::text[], $15::text[], $16::bigint[], $17::bigint[]) WITH ORDINALITY"
-	"  AS t (session_id, user_id, anonymous, name, agent_id, title, question_id, question_client_id,"
-	"  question, parts, answer_id, answer_client_id, provider, model, agents, max_history, max_tokens, place)"
-	"), session AS ("
-	" INSERT INTO chat_sessions (id, user_id, anonymous, name, agent_id, title, message_count)"
-	" SELECT session_id, user_id, anonymous, name, agent_id, title, 2 FROM input ORDER BY user_id, name"
+	INPUT
 	" ON CONFLICT (user_id, name) DO UPDATE"
 	" SET updated_at = now(), message_count = chat_sessions.message_count + 2,"
 	"  title = CASE WHEN chat_sessions.title = '' THEN excluded.title ELSE chat_sessions.title END"
 	" RETURNING id, user_id, name"
-	"), question AS ("
-	" INSERT INTO chat_messages (id, session_id, client_id, role, content, parts, status, agent_id, ended_at)"
-	" SELECT i.question_id, s.id, nullif(i.question_client_id, ''), 'user', i.question, nullif(i.parts, '')::jsonb, 'complete',"
-	"  i.agent_id, now() FROM input i JOIN session s USING (user_id, name)"
-	"), answer AS ("
-	" INSERT INTO chat_messages (id, session_id, parent_id, client_id, role, content, status, agent_id, provider, model,"
-	"  owner_node, owner_slot, owner_generation)"
-	" SELECT i.answer_id, s.id, i.question_id, nullif(i.answer_client_id, ''), 'assistant', '', 'streaming', i.agent_id,"
-	"  i.provider, i.model, $18, $19::integer, $20::bigint FROM input i JOIN session s USING (user_id, name)"
-	") SELECT place, role, content FROM ("
+	MESSAGES("s.id", "input i JOIN session s USING (user_id, name)")
+	" SELECT place, role, content FROM ("
 	" SELECT i.place, 'upstream' AS role, u.name AS content, NULL::timestamptz AS created_at, NULL::uuid AS id"
 	" FROM input i CROSS JOIN LATERAL (SELECT s.upstream_names->>i.agent_id AS name FROM chat_sessions s"
 	"  WHERE s.user_id = i.user_id AND s.name = i.name AND s.upstream_names ? i.agent_id LIMIT 1) u"
@@ -96,21 +111,25 @@ static const struct statement retry_turn = {
 	14,
 };
 
+#define ENDED                                                                                                          \
+	"UPDATE chat_messages m SET content = e.content, status = e.status, finish_reason = nullif(e.finish_reason, ''),"  \
+	" error_code = e.error_code, prompt_tokens = e.prompt_tokens, completion_tokens = e.completion_tokens,"            \
+	" total_tokens = e.total_tokens, first_event_ms = e.first_event_ms, took_ms = e.took_ms, ended_at = now(),"        \
+	" usage_estimated = e.usage_estimated"                                                                             \
+	" FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[]," \
+	"  $9::integer[], $10::integer[], $11::boolean[], $12::text[]) WITH ORDINALITY"                                    \
+	"  AS e (id, content, status, finish_reason, error_code, prompt_tokens, completion_tokens, total_tokens,"          \
+	"  first_event_ms, took_ms, usage_estimated, upstream_name, place)"                                                \
+	" WHERE m.id = e.id AND (m.status = 'streaming' OR (m.status = 'interrupted' AND m.error_code = 'SERVER_DIED'))"   \
+	" RETURNING e.place"
+
+static const struct statement end_turns = {"end_turns", ENDED, N_END_ARRAYS};
+
 /* What the provider calls the conversation belongs to the session and the agent. It changes with the first answer only; then the sessions
  * are locked in the order that beginnings lock them in. Arrays, as a join might be planned to walk over all sessions. */
-static const struct statement end_turns = {
-	"end_turns",
-	"WITH ended AS ("
-	" UPDATE chat_messages m SET content = e.content, status = e.status, finish_reason = nullif(e.finish_reason, ''),"
-	" error_code = e.error_code, prompt_tokens = e.prompt_tokens, completion_tokens = e.completion_tokens,"
-	" total_tokens = e.total_tokens, first_event_ms = e.first_event_ms, took_ms = e.took_ms, ended_at = now(),"
-	" usage_estimated = e.usage_estimated"
-	" FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[],"
-	"  $9::integer[], $10::integer[], $11::boolean[], $12::text[]) WITH ORDINALITY"
-	"  AS e (id, content, status, finish_reason, error_code, prompt_tokens, completion_tokens, total_tokens,"
-	"  first_event_ms, took_ms, usage_estimated, upstream_name, place)"
-	" WHERE m.id = e.id AND (m.status = 'streaming' OR (m.status = 'interrupted' AND m.error_code = 'SERVER_DIED'))"
-	" RETURNING e.place, e.upstream_name, m.session_id, m.agent_id"
+static const struct statement end_named_turns = {
+	"end_named_turns",
+	"WITH ended AS (" ENDED ", e.upstream_name, m.session_id, m.agent_id"
 	"), told AS MATERIALIZED ("
 	" SELECT s.id FROM chat_sessions s WHERE s.id = ANY (ARRAY(SELECT session_id FROM ended WHERE upstream_name IS NOT NULL))"
 	" ORDER BY s.user_id, s.name FOR NO KEY UPDATE"
@@ -122,7 +141,21 @@ static const struct statement end_turns = {
 	N_END_ARRAYS,
 };
 
-enum kind { BEGIN, RETRY, END, N_KINDS };
+enum kind { OPEN, BEGIN, RETRY, END, END_NAMED, N_KINDS };
+
+static const struct {
+	const struct statement *statement;
+	size_t n_arrays;
+} kinds[N_KINDS] = {
+	[OPEN] = {&open_turns, N_BEGIN_ARRAYS},   [BEGIN] = {&begin_turns, N_BEGIN_ARRAYS},
+	[RETRY] = {&retry_turn, 0},               [END] = {&end_turns, N_END_ARRAYS},
+	[END_NAMED] = {&end_named_turns, N_END_ARRAYS},
+};
+
+static bool is_end(enum kind kind)
+{
+	return kind == END || kind == END_NAMED;
+}
 
 struct turn_writes {
 	struct loop *loop;
@@ -215,7 +248,7 @@ static void fill_end(struct buf *a, const struct turn_ending *e)
 
 static size_t n_text_bytes(enum kind kind, const struct turn_write *w)
 {
-	return kind == END ? w->end.content.len : w->begin.question.len + w->begin.question_parts.len;
+	return is_end(kind) ? w->end.content.len : w->begin.question.len + w->begin.question_parts.len;
 }
 
 /* Long texts go alone: 64 answers of 8 MiB in one statement would be gigabytes. One statement cannot touch a session twice. */
@@ -242,8 +275,6 @@ static void on_batch_done(struct op *op);
 
 static void send_batch(struct turn_writes *writes, enum kind kind)
 {
-	static const struct statement *const statements[] = {[BEGIN] = &begin_turns, [RETRY] = &retry_turn, [END] = &end_turns};
-	static const size_t n_arrays[] = {[BEGIN] = N_BEGIN_ARRAYS, [RETRY] = 0, [END] = N_END_ARRAYS};
 	struct turn_batch *b = mem_alloc(sizeof(*b));
 
 	b->writes = writes;
@@ -263,24 +294,24 @@ static void send_batch(struct turn_writes *writes, enum kind kind)
 		w->batch = b;
 		w->at = b->n++;
 		b->n_bytes += n_text_bytes(kind, w);
-		if (kind == BEGIN)
-			fill_begin(b->arrays, &w->begin);
+		if (is_end(kind))
+			fill_end(b->arrays, &w->end);
 		else if (kind == RETRY)
 			fill_retry(&b->q, &w->begin);
 		else
-			fill_end(b->arrays, &w->end);
+			fill_begin(b->arrays, &w->begin);
 	}
-	for (size_t i = 0; i < n_arrays[kind]; i++) {
+	for (size_t i = 0; i < kinds[kind].n_arrays; i++) {
 		text_array_close(&b->arrays[i]);
 		query_text(&b->q, buf_str(&b->arrays[i]));
 	}
-	if (kind != END) {
+	if (!is_end(kind)) {
 		query_text(&b->q, str_from(writes->owner->node));
 		query_int(&b->q, writes->owner->slot);
 		query_int(&b->q, writes->owner->generation);
 	}
 	writes->n_sent[kind]++;
-	query_start(writes->pool, &b->q, statements[kind]);
+	query_start(writes->pool, &b->q, kinds[kind].statement);
 }
 
 static void free_batch(struct turn_batch *b)
@@ -309,7 +340,7 @@ static void share_out(struct turn_batch *b)
 		if (!w)
 			continue;
 		w->found = true;
-		if (b->kind == END || query_is_null(&b->q, row, 1))
+		if (b->kind == OPEN || is_end(b->kind) || query_is_null(&b->q, row, 1))
 			continue;
 		if (str_eq(query_col(&b->q, row, 1), STR("upstream"))) {
 			w->has_upstream = true;
@@ -410,7 +441,7 @@ static void start(struct turn_writes *writes, struct turn_write *w, enum kind ki
 void turn_writes_begin(struct turn_writes *writes, struct turn_write *w, const struct new_turn *turn)
 {
 	w->begin = *turn;
-	start(writes, w, BEGIN);
+	start(writes, w, turn->session_is_new ? OPEN : BEGIN);
 }
 
 void turn_writes_retry(struct turn_writes *writes, struct turn_write *w, const struct new_turn *turn)
@@ -422,7 +453,7 @@ void turn_writes_retry(struct turn_writes *writes, struct turn_write *w, const s
 void turn_writes_end(struct turn_writes *writes, struct turn_write *w, const struct turn_ending *ending)
 {
 	w->end = *ending;
-	start(writes, w, END);
+	start(writes, w, ending->upstream_name ? END_NAMED : END);
 }
 
 struct history_row turn_write_history(const struct turn_write *w, size_t i)
@@ -460,4 +491,4 @@ void turn_writes_free(struct turn_writes *writes)
 	free(writes);
 }
 
-const struct statement *const turn_writes_statements[] = {&begin_turns, &retry_turn, &end_turns, NULL};
+const struct statement *const turn_writes_statements[] = {&open_turns, &begin_turns, &retry_turn, &end_turns, &end_named_turns, NULL};

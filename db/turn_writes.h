@@ -14,6 +14,7 @@ struct new_turn {
 	struct str session_id; /* used if the session does not exist yet */
 	struct str user_id;
 	bool anonymous;
+	bool session_is_new;     /* nobody knows its name yet */
 	struct str session_name; /* chatId */
 	struct str title;        /* used if the session does not exist yet */
 	struct str agent_id, provider, model;

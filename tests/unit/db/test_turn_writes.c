@@ -26,7 +26,7 @@ struct writing {
 	size_t n_history;
 	struct buf history;
 	char upstream[64];
-	char name[32], content[32]; /* borrowed by w until it is done */
+	char name[40], content[32]; /* borrowed by w until it is done */
 };
 
 static void on_done(struct op *op)
@@ -55,7 +55,8 @@ static void begin(struct turn_writes *writes, struct writing *t, const char *use
 
 	buf_fini(&t->history);
 	*t = (struct writing){.session = uuid_new(), .question = uuid_new(), .answer = uuid_new()};
-	snprintf(t->name, sizeof(t->name), "%s", name);
+	row.session_is_new = name == NULL;
+	snprintf(t->name, sizeof(t->name), "%.*s", STR_ARG(name ? str_from(name) : uuid_str(&t->session)));
 	row.session_name = str_from(t->name);
 	row.session_id = uuid_str(&t->session);
 	row.question_id = uuid_str(&t->question);
@@ -220,6 +221,33 @@ static void each_gets_the_history_of_its_own_session(void **state)
 	assert_true(str_eq(buf_str(&t[1].history), STR("assistant:no;")));
 	assert_int_equal(t[2].n_history, 0);
 	for (int i = 0; i < 3; i++)
+		buf_fini(&t[i].history);
+	turn_writes_free(writes);
+}
+
+static void sessions_that_are_new_are_made_apart_and_can_be_gone_on_with(void **state)
+{
+	struct world *w = *state;
+	struct turn_writes *writes;
+	struct writing t[12] = {{.done = false}};
+
+	world_pool(w, 2, 2);
+	writes = turn_writes_new(w->loop, w->pool, &w->conf, &owner);
+	for (int i = 0; i < 10; i++)
+		begin(writes, &t[i], USER_1, i % 2 ? NULL : "known", "q", 10);
+	wait_all(w, t, 10);
+	for (int i = 0; i < 10; i++)
+		assert_true(t[i].err == 0 && (i % 2 == 0 || t[i].n_history == 0));
+	for (int i = 1; i < 10; i += 2)
+		end(writes, &t[i], "a");
+	for (int i = 1; i < 10; i += 2)
+		wait_done(w, &t[i].done);
+	begin(writes, &t[10], USER_1, t[1].name, "q2", 10);
+	begin(writes, &t[11], USER_2, t[1].name, "q2", 10); /* the same name, but not hers */
+	wait_all(w, &t[10], 2);
+	assert_true(str_eq(buf_str(&t[10].history), STR("user:q;assistant:a;")));
+	assert_int_equal(t[11].n_history, 0);
+	for (size_t i = 0; i < N_ELEMENTS(t); i++)
 		buf_fini(&t[i].history);
 	turn_writes_free(writes);
 }
@@ -440,6 +468,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(turns_of_one_session_at_once_are_all_written, make_world, end_world),
 		cmocka_unit_test_setup_teardown(one_that_is_refused_costs_the_others_nothing, make_world, end_world),
 		cmocka_unit_test_setup_teardown(each_gets_the_history_of_its_own_session, make_world, end_world),
+		cmocka_unit_test_setup_teardown(sessions_that_are_new_are_made_apart_and_can_be_gone_on_with, make_world, end_world),
 		cmocka_unit_test_setup_teardown(a_session_keeps_how_the_provider_calls_it, make_world, end_world),
 		cmocka_unit_test_setup_teardown(another_answer_stands_beside_the_first_and_the_newest_whole_one_is_told, make_world, end_world),
 		cmocka_unit_test_setup_teardown(an_answer_to_what_is_not_there_is_refused, make_world, end_world),
