@@ -9,6 +9,7 @@
 
 #include "auth/auth.h"
 #include "auth/people.h"
+#include "base/breaker.h"
 #include "base/clock.h"
 #include "base/conf.h"
 #include "base/control.h"
@@ -185,7 +186,8 @@ static int start_parts(struct responder *me, char *why, size_t why_size)
 	auth_init(&me->auth, me->loop, me->pool, conf);
 	me->changes = changes_new(me->loop, me->pool, on_change, me);
 	me->jobs = jobs_new(me->loop, me->pool, conf, &me->process, &JOBS_TIMING);
-	turns_init(&me->turns, me->loop, me->http, me->pool, conf, &me->process, me->siblings);
+	me->app.breakers = breakers_open(conf->run_dir, conf);
+	turns_init(&me->turns, me->loop, me->http, me->pool, conf, &me->process, me->siblings, me->app.breakers);
 	me->server = (struct server){
 		.loop = me->loop,
 		.handler = {on_request, on_writable, on_left, me},
@@ -229,6 +231,7 @@ static void stop_parts(struct responder *me)
 	pool_free(me->pool);
 	resolver_free(me->resolver);
 	loop_turn(me->loop, false); /* what was put off: requests and connections that just went */
+	breakers_close(me->app.breakers);
 	if (!loop_free(me->loop))
 		_exit(EXIT_FAILURE); /* a name look-up still runs, and exit() would wait for its thread */
 }

@@ -4,6 +4,8 @@ libbase_a_SOURCES = \
 	base/account_rules.c base/account_rules.h \
 	base/arena.c base/arena.h \
 	base/backoff.c base/backoff.h \
+	base/breaker.c base/breaker.h \
+	base/breaker_table.c base/breaker_table.h \
 	base/buf.c base/buf.h \
 	base/clock.c base/clock.h \
 	base/conf.c base/conf.h \
@@ -20,6 +22,7 @@ libbase_a_SOURCES = \
 	base/op.h \
 	base/password.c base/password.h \
 	base/process.c base/process.h \
+	base/retry_budget.c base/retry_budget.h \
 	base/seal.c base/seal.h \
 	base/secret.c base/secret.h \
 	base/siblings.c base/siblings.h \

@@ -2,6 +2,7 @@
 #pragma once
 #include "chat/turn.h"
 
+struct breakers;
 struct conf;
 struct farewells;
 struct http;
@@ -16,6 +17,7 @@ struct turns {
 	const struct conf *conf;
 	struct process *process;
 	const struct siblings *siblings;
+	struct breakers *breakers;
 	struct turn_writes *writes;  /* owned */
 	struct farewells *farewells; /* owned */
 	struct answer_budget budget;
@@ -27,7 +29,7 @@ struct turns {
 };
 
 void turns_init(struct turns *turns, struct loop *loop, struct http *http, struct pool *pool, const struct conf *conf,
-		struct process *process, const struct siblings *siblings);
+		struct process *process, const struct siblings *siblings, struct breakers *breakers);
 /* May another one begin? MAX_CONCURRENT_REQUESTS is the host's: the siblings' turns count too. What two responders begin within the
  * same microseconds may exceed it by a few. */
 bool turns_have_room(const struct turns *turns);

@@ -5,6 +5,7 @@
 
 struct agents;
 struct auth;
+struct breakers;
 struct conf;
 struct loop;
 struct pool;
@@ -25,10 +26,11 @@ struct app {
 	struct agents *agents;
 	struct turns *turns;
 	struct server *server;
-	struct process *process;   /* what it counts, siblings see */
+	struct process *process; /* what it counts, siblings see */
 	struct siblings *siblings;
-	uint64_t began_us; /* clock_mono_us of the start */
-	uint64_t n_requests; /* since then */
-	bool draining; /* told to stop: serves on until its turns are over */
-	bool closing;  /* too late for that: begins no turn any more */
+	struct breakers *breakers; /* the host's */
+	uint64_t began_us;         /* clock_mono_us of the start */
+	uint64_t n_requests;       /* since then */
+	bool draining;             /* told to stop: serves on until its turns are over */
+	bool closing;              /* too late for that: begins no turn any more */
 };

@@ -2,6 +2,7 @@ check_PROGRAMS += \
 	tests/unit/base/test_account_rules \
 	tests/unit/base/test_arena \
 	tests/unit/base/test_backoff \
+	tests/unit/base/test_breaker \
 	tests/unit/base/test_buf \
 	tests/unit/base/test_clock \
 	tests/unit/base/test_conf \
@@ -17,6 +18,7 @@ check_PROGRAMS += \
 	tests/unit/base/test_mem \
 	tests/unit/base/test_password \
 	tests/unit/base/test_process \
+	tests/unit/base/test_retry_budget \
 	tests/unit/base/test_seal \
 	tests/unit/base/test_secret \
 	tests/unit/base/test_siblings \
@@ -120,3 +122,11 @@ tests_unit_base_test_siblings_LDADD = $(base_test_libs)
 tests_unit_base_test_control_SOURCES = tests/unit/base/test_control.c tests/unit/support.h
 tests_unit_base_test_control_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_base_test_control_LDADD = $(base_test_libs)
+
+tests_unit_base_test_breaker_SOURCES = tests/unit/base/test_breaker.c tests/unit/support.h
+tests_unit_base_test_breaker_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_base_test_breaker_LDADD = $(base_test_libs)
+
+tests_unit_base_test_retry_budget_SOURCES = tests/unit/base/test_retry_budget.c tests/unit/support.h
+tests_unit_base_test_retry_budget_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_base_test_retry_budget_LDADD = $(base_test_libs)
