@@ -3,6 +3,7 @@ check_PROGRAMS += \
 	tests/unit/base/test_arena \
 	tests/unit/base/test_backoff \
 	tests/unit/base/test_breaker \
+	tests/unit/base/test_breaker_shared \
 	tests/unit/base/test_buf \
 	tests/unit/base/test_clock \
 	tests/unit/base/test_conf \
@@ -130,3 +131,7 @@ tests_unit_base_test_breaker_LDADD = $(base_test_libs)
 tests_unit_base_test_retry_budget_SOURCES = tests/unit/base/test_retry_budget.c tests/unit/support.h
 tests_unit_base_test_retry_budget_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_base_test_retry_budget_LDADD = $(base_test_libs)
+
+tests_unit_base_test_breaker_shared_SOURCES = tests/unit/base/test_breaker_shared.c tests/unit/support.h
+tests_unit_base_test_breaker_shared_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_base_test_breaker_shared_LDADD = $(base_test_libs)
