@@ -97,6 +97,8 @@ static void on_question(struct conn *conn, const struct dialect *dialect, const 
 	} else if (is_too_long(&script, ask.stream)) {
 		play_refuse(conn, dialect, 400, "An answer of this length must be streamed.", "stream", NULL);
 	} else {
+		if (script.every && ++conn->sim->n_odds % (unsigned)script.every)
+			script_spare(&script);
 		play_start(conn, &script, &ask);
 	}
 	ask_fini(&ask);

@@ -58,6 +58,7 @@ static const struct directive directives[] = {
     NUMBER("steps", 0, 1000, n_steps),
     WORD("form", 1, form),
     WORD("replace", 1, replace),
+    NUMBER("every", 1, 1000000, every),
 };
 
 enum { N_DIRECTIVES = sizeof(directives) / sizeof(directives[0]) };
@@ -128,6 +129,13 @@ static int apply(struct script *script, const char *text, size_t len, unsigned *
 static bool saw(unsigned seen, size_t field)
 {
 	return seen & (1u << (field / sizeof(int)));
+}
+
+void script_spare(struct script *script)
+{
+	script->error_status = script->hang = script->html = script->no_end = script->no_done = 0;
+	script->retry_after_s = script->stall_after = script->cut_after = script->error_after = SCRIPT_NEVER;
+	script->garbage_after = script->bad_utf8_after = script->line_after = SCRIPT_NEVER;
 }
 
 int script_parse(struct script *script, const char *name, char *why, size_t why_size)

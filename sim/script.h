@@ -47,10 +47,13 @@ struct script {
 	int n_steps;      /* of a workflow, before the text */
 	int form;         /* the workflow asks its user something */
 	int replace;      /* all of the text is replaced at the end */
+	int every;        /* what goes wrong does so at every n-th question only; 0: at each */
 };
 
 /* Reads a model's name.
  * Returns 0, or -1 with a sentence in why that names the directive at fault. */
 int script_parse(struct script *script, const char *name, char *why, size_t why_size);
+/* Takes away what would go wrong: errors, silences, cuts and rubbish. */
+void script_spare(struct script *script);
 
 #endif

@@ -38,6 +38,7 @@ struct sim {
 	unsigned long long open;
 	unsigned epoch; /* counts resets: what began before one is not counted after it */
 	unsigned n_answers;
+	unsigned n_odds; /* questions of which only every n-th goes wrong */
 	struct last_request last;
 	struct conn *conns;
 	struct pace pace;

@@ -31,6 +31,17 @@ static void assert_refused(const char *name, const char *part)
 		fail_msg("%s: '%s' does not mention '%s'", name, why, part);
 }
 
+static void what_goes_wrong_now_and_then_leaves_the_rest_alone(void **state)
+{
+	struct script script = read_script("sim-n7-d1-err503-ra2-cut3-hang-zh-every3"), kind = read_script("sim-n7-d1-zh-every3");
+
+	(void)state;
+	assert_int_equal(script.every, 3);
+	script_spare(&script);
+	assert_memory_equal(&script, &kind, sizeof(script));
+	assert_refused("sim-every0", "every");
+}
+
 static void the_bare_name_stands_for_the_defaults(void **state)
 {
 	struct script script = read_script("sim");
@@ -215,7 +226,8 @@ static void never_writes_beyond_the_room_for_the_reason(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(the_bare_name_stands_for_the_defaults),
+	    cmocka_unit_test(what_goes_wrong_now_and_then_leaves_the_rest_alone),
+		cmocka_unit_test(the_bare_name_stands_for_the_defaults),
 	    cmocka_unit_test(reads_every_directive_with_a_number),
 	    cmocka_unit_test(reads_every_directive_without_a_number),
 	    cmocka_unit_test(reads_every_kind_of_text),
