@@ -141,6 +141,45 @@ uint64_t process_get(const struct process_page *page, enum process_count what)
 	return atomic_load_explicit(&page->counts[what], memory_order_relaxed);
 }
 
+static struct process_tallied *find_tallied(struct process_page *page, uint64_t key)
+{
+	for (size_t i = 0; i < MAX_TALLIED; i++)
+		if (page->tallied[i].key == key)
+			return &page->tallied[i];
+	return NULL;
+}
+
+static bool counts_nothing(const struct process_tallied *t)
+{
+	for (size_t i = 0; i < N_TALLIES; i++)
+		if (t->n[i])
+			return false;
+	return true;
+}
+
+/* In one order for all processes (sequentially consistent): of two that count themselves and then look at the other, one sees it. */
+bool process_tally(struct process *p, uint64_t key, enum process_tally what, int change)
+{
+	struct process_tallied *t = find_tallied(p->page, key);
+
+	if (!t && change > 0 && (t = find_tallied(p->page, 0)))
+		t->key = key;
+	if (!t)
+		return false;
+	t->n[what] += (uint64_t)(int64_t)change;
+	if (counts_nothing(t))
+		t->key = 0;
+	return true;
+}
+
+uint64_t process_tally_get(const struct process_page *page, uint64_t key, enum process_tally what)
+{
+	for (size_t i = 0; i < MAX_TALLIED; i++)
+		if (page->tallied[i].key == key)
+			return page->tallied[i].n[what];
+	return 0;
+}
+
 static int compare_ids(const void *a, const void *b)
 {
 	const struct process_id *x = a, *y = b;

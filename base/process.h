@@ -19,12 +19,24 @@ enum process_count {
 	N_COUNTS
 };
 
+/* What is counted for some names only, each known by a hash of it. */
+enum process_tally {
+	TALLY_CALLS,   /* of an agent with maxConcurrent: calls to its provider */
+	TALLY_WAITING, /* turns that wait for one */
+	N_TALLIES
+};
+enum { MAX_TALLIED = 128 }; /* names at a time */
+
 /* The contents of a lock file. Whoever changes it changes PROCESS_MAGIC: generations of two versions may live side by side. */
-#define PROCESS_MAGIC UINT64_C(0x3230656d61686c6c)
+#define PROCESS_MAGIC UINT64_C(0x3330656d61686c6c)
 struct process_page {
 	uint64_t magic, size_bytes, pid, slot, generation;
 	char version[24];
 	_Atomic uint64_t counts[N_COUNTS]; /* each loaded and stored whole, none in step with another */
+	struct process_tallied {
+		_Atomic uint64_t key; /* 0: nobody */
+		_Atomic uint64_t n[N_TALLIES];
+	} tallied[MAX_TALLIED];
 };
 
 struct process_id {
@@ -51,6 +63,10 @@ bool process_alive(const struct process *p, int slot, int64_t generation);
 /* Tells the others. */
 void process_set(struct process *p, enum process_count what, uint64_t value);
 uint64_t process_get(const struct process_page *page, enum process_count what);
+
+/* Counts one more (1) or less (-1) of what a name has. False if there is no place for another name: then nobody is told. */
+MUST_CHECK bool process_tally(struct process *p, uint64_t key, enum process_tally what, int change);
+uint64_t process_tally_get(const struct process_page *page, uint64_t key, enum process_tally what);
 
 /* The processes that have a lock file in RUN_DIR, by slot and generation; they need not live. Returns how many (at most max; the
  * rest is left out), or -errno. */

@@ -120,6 +120,16 @@ uint64_t siblings_sum(const struct siblings *s, enum process_count what)
 	return sum;
 }
 
+uint64_t siblings_tally(const struct siblings *s, uint64_t key, enum process_tally what)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < s->n; i++)
+		if (s->all[i].page)
+			sum += process_tally_get(s->all[i].page, key, what);
+	return sum;
+}
+
 size_t siblings_list(const struct siblings *s, struct process_id *out, size_t max)
 {
 	size_t n = s->n < max ? s->n : max;

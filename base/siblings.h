@@ -16,5 +16,6 @@ void siblings_free(struct siblings *s);
 void siblings_look(struct siblings *s);
 /* What the living ones together count; draining ones are among them, self is not. */
 uint64_t siblings_sum(const struct siblings *s, enum process_count what);
+uint64_t siblings_tally(const struct siblings *s, uint64_t key, enum process_tally what);
 /* Those that lived a second ago, self left out; returns how many, at most max. */
 size_t siblings_list(const struct siblings *s, struct process_id *out, size_t max);

@@ -60,6 +60,8 @@ static inline struct str str_skip(struct str s, size_t n)
 #define NAME_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
 /* Does s consist of these characters only? A NUL byte never counts. */
 bool str_only(struct str s, struct str allowed);
+/* FNV-1a: to know a name by 64 bits, where nobody gains by a collision. */
+uint64_t str_hash(struct str s);
 /* ASCII letters compare alike. */
 bool str_eq_nocase(struct str a, struct str b);
 /* Without the blanks and tabs at both ends. */
