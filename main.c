@@ -187,7 +187,8 @@ static int start_parts(struct responder *me, char *why, size_t why_size)
 	me->changes = changes_new(me->loop, me->pool, on_change, me);
 	me->jobs = jobs_new(me->loop, me->pool, conf, &me->process, &JOBS_TIMING);
 	me->app.breakers = breakers_open(conf->run_dir, conf);
-	turns_init(&me->turns, me->loop, me->http, me->pool, conf, &me->process, me->siblings, me->app.breakers);
+	turns_init(&me->turns, me->loop, me->http, me->pool, conf, &me->process, me->siblings, me->app.agents,
+		   me->app.breakers);
 	me->server = (struct server){
 		.loop = me->loop,
 		.handler = {on_request, on_writable, on_left, me},

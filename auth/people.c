@@ -43,18 +43,7 @@ void person_unref(struct person *person)
 
 bool person_may_use_agent(const struct person *person, struct str agent_id)
 {
-	struct json *list;
-	const char *why;
-	bool found = false;
-
-	if (person->agents.len == 0)
-		return true;
-	if (json_parse(person->agents, &JSON_CAPS_USER, &list, &why) != 0)
-		return false;
-	for (size_t i = 0; i < json_len(list) && !found; i++)
-		found = str_eq(json_as_str(json_at(list, i)), agent_id);
-	json_free(list);
-	return found;
+	return person->agents.len == 0 || json_list_has(person->agents, agent_id);
 }
 
 static int compare(const void *a, const void *b)

@@ -31,6 +31,7 @@
 	X(UPSTREAM_LIMIT,      429, "UPSTREAM_RATE_LIMITED",    "The model's provider asks us to slow down.")           \
 	X(DB_UNAVAILABLE,      503, "DB_UNAVAILABLE",           "The database cannot be reached at the moment.")        \
 	X(OVERLOADED,          503, "OVERLOADED",               "Too much is going on at the moment.")                  \
+	X(CIRCUIT_OPEN,        503, "CIRCUIT_BREAKER_OPEN",     "The model's provider has failed several times in a row; it is left alone for a moment.") \
 	X(DRAINING,            503, "DRAINING",                 "This server is about to restart.")                     \
 	X(UPSTREAM_TIMEOUT,    504, "UPSTREAM_TIMEOUT",         "The model's provider took too long.")                  \
 	/* below: never sent to people, only between our own parts */                                                  \

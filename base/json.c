@@ -269,6 +269,20 @@ struct str json_text(const struct json *j)
 	return (struct str){p, len};
 }
 
+bool json_list_has(struct str list, struct str text)
+{
+	struct json *j;
+	const char *why;
+	bool found = false;
+
+	if (json_parse(list, &JSON_CAPS_USER, &j, &why) != 0)
+		return false;
+	for (size_t i = 0; i < json_len(j) && !found; i++)
+		found = str_eq(json_as_str(json_at(j, i)), text);
+	json_free(j);
+	return found;
+}
+
 bool json_complain(struct json_complaint *complaint, const char *field, const char *fmt, ...)
 {
 	va_list args;

@@ -54,6 +54,9 @@ const struct json *json_at(const struct json *array, size_t i); /* NULL if there
 /* The value written out again as compact JSON, borrowed from j until it is freed or written out again. */
 struct str json_text(const struct json *j);
 
+/* Is this string in that JSON list? False if it is no list. */
+bool json_list_has(struct str list, struct str text);
+
 /* A complaint about one field. */
 struct json_complaint {
 	char field[64];

@@ -104,19 +104,23 @@ static struct str expand_field(struct agent *agent, struct str text, bool expand
 	return made;
 }
 
-static void read_capabilities(struct agent *agent)
+/* A JSON list of strings. */
+static const struct str *read_list(struct agent *agent, struct str text, size_t *n)
 {
 	struct json *j = NULL;
 	struct str *list;
 	const char *why;
 
-	if (json_parse(agent->capabilities, &JSON_CAPS_USER, &j, &why) != 0)
-		return;
+	*n = 0;
+	if (json_parse(text, &JSON_CAPS_USER, &j, &why) != 0)
+		return NULL;
 	list = arena_alloc(&agent->arena, (json_len(j) + 1) * sizeof(*list));
-	for (size_t i = 0; i < json_len(j); i++)
-		list[agent->n_capabilities++] = arena_copy(&agent->arena, json_as_str(json_at(j, i)));
-	agent->capability_list = list;
+	while (*n < json_len(j)) {
+		list[*n] = arena_copy(&agent->arena, json_as_str(json_at(j, *n)));
+		(*n)++;
+	}
 	json_free(j);
+	return list;
 }
 
 static struct agent_row copy_row(struct arena *arena, const struct agent_row *row)
@@ -140,6 +144,7 @@ static struct agent_seen *seen_new(void)
 	struct agent_seen *seen = mem_alloc(sizeof(*seen));
 
 	*seen = (struct agent_seen){.n_refs = 1, .response_ms = -1};
+	list_init(&seen->waiting);
 	return seen;
 }
 
@@ -165,7 +170,10 @@ struct agent *agent_new(const struct agent_row *stored, const char *api_key, con
 	agent->system_prompt = row->system_prompt;
 	agent->capabilities = row->capabilities;
 	agent->features = row->features;
-	read_capabilities(agent);
+	agent->capability_list = read_list(agent, agent->capabilities, &agent->n_capabilities);
+	agent->fallbacks = read_list(agent, row->fallbacks, &agent->n_fallbacks);
+	agent->max_concurrent = row->max_concurrent;
+	agent->max_queue = row->max_queue >= 0 ? row->max_queue : row->max_concurrent;
 	agent->model = expand_field(agent, row->model, row->from_file, conf);
 	agent->endpoint = expand_field(agent, row->endpoint, row->from_file, conf).p;
 	agent->api_key = api_key ? arena_cstr(&agent->arena, str_from(api_key)) : NULL;

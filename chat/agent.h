@@ -1,14 +1,18 @@
 /* An agent as responders use it: a stored row made ready, with its provider and key. Counted, because a turn outlives a reload. */
 #pragma once
 #include "base/arena.h"
+#include "base/list.h"
 #include "db/agents.h"
 #include "llm/provider.h"
 
 struct conf;
 
-/* How its provider answered this responder lately. Shared by an agent and those that replace it, so that a change forgets nothing. */
+/* How its provider answered this responder lately, and what goes on with it. Shared by an agent and those that replace it, so that a
+ * change forgets nothing. */
 struct agent_seen {
 	unsigned n_refs;
+	size_t n_calls;      /* of this responder, if they are counted: chat/places */
+	struct list waiting; /* struct place */
 	int64_t response_ms; /* to the first event of the last call that had one; -1: there was none */
 	uint64_t at_real_us; /* when that was */
 };
@@ -21,6 +25,9 @@ struct agent {
 	struct str capabilities, features; /* JSON */
 	const struct str *capability_list;
 	size_t n_capabilities;
+	const struct str *fallbacks; /* ids of agents that may answer instead, in this order */
+	size_t n_fallbacks;
+	int64_t max_concurrent, max_queue; /* of the host; 0: calls are not counted */
 	const char *endpoint, *api_key;  /* api_key may be NULL */
 	const struct provider *provider; /* NULL: not one we speak */
 	const char *problem;             /* why it cannot work, a fixed word; NULL: it can, if it is wanted */

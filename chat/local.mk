@@ -7,7 +7,9 @@ libchat_a_SOURCES = \
 	chat/agent_seeds.c chat/agent_seeds.h \
 	chat/agents.c chat/agents.h \
 	chat/answer.c chat/answer.h \
+	chat/call.c chat/call.h \
 	chat/jobs.c chat/jobs.h \
+	chat/places.c chat/places.h \
 	chat/sweeper.c chat/sweeper.h \
 	chat/turn.c chat/turn.h \
 	chat/turn_log.c chat/turn_log.h \

@@ -12,7 +12,6 @@
 #include "base/tokens.h"
 #include "chat/turn_log.h"
 #include "chat/turns.h"
-#include "llm/farewell.h"
 
 enum {
 	TITLE_CHARS = 30,
@@ -31,6 +30,14 @@ static void count_asked(struct turn *turn, size_t bytes)
 {
 	turn->turns->asked_bytes += bytes - turn->asked_bytes;
 	turn->asked_bytes = bytes;
+}
+
+/* Nobody else will be asked. */
+static void drop_ask(struct turn *turn)
+{
+	arena_fini(&turn->ask_arena);
+	turn->ask = (struct turn_request){0};
+	count_asked(turn, 0);
 }
 
 static void free_later(struct defer *d)
@@ -134,7 +141,7 @@ static int64_t first_event_ms(const struct turn *turn)
 /* How the provider calls the conversation, if the session has to be told; empty: it does not know it any more. */
 static const char *upstream_name(const struct turn *turn)
 {
-	const struct llm_stream *s = &turn->stream;
+	const struct llm_stream *s = &turn->call.stream;
 	bool known = s->knows_conversation && strcmp(s->said.conversation, s->said.offered) == 0;
 
 	if (s->conversation_lost)
@@ -161,6 +168,12 @@ static void store_ending(void *arg)
 		.upstream_name = upstream_name(turn),
 	};
 
+	if (call_went_elsewhere(&turn->call) && turn->first_event_us) {
+		ending.agent_id = turn->agent->id;
+		ending.provider = turn->agent->provider_name;
+		ending.model = turn->agent->model;
+	}
+
 	turn->write.op.done = on_ending_stored;
 	turn_writes_end(turn->turns->writes, &turn->write, &ending);
 }
@@ -171,9 +184,9 @@ static void end(struct turn *turn, const char *status, int err, const char *reas
 	turn->over_us = clock_mono_us();
 	turn->status = status;
 	turn->err = err;
-	arena_fini(&turn->ask_arena);
+	drop_ask(turn);
 	answer_collect(&turn->answer, EVENT_CHUNK, &turn->text);
-	if (!turn->has_usage && turn->called_us)
+	if (!turn->has_usage && turn->call.called_us)
 		turn_log_estimate_usage(turn);
 	log_info(&turn->log, "turn_ended", "message", turn->answer_id.text, "agent", turn->agent->id, "status", status, "reason", reason,
 		 "first_event_ms", first_event_ms(turn), "took_ms", (turn->over_us - turn->began_us) / 1000, "bytes", turn->text.len);
@@ -186,29 +199,9 @@ static const char *broken_status(const struct turn *turn)
 	return turn->first_event_us ? "interrupted" : "failed";
 }
 
-/* Some providers go on when the connection closes. */
-static void say_farewell(struct turn *turn)
-{
-	const struct agent *agent = turn->agent;
-
-	farewell_say(turn->turns->farewells, agent->provider,
-		     &(struct llm_stop){.endpoint = agent->endpoint,
-					.api_key = agent->api_key,
-					.request_id = turn->log.request_id,
-					.user = turn->user_id,
-					.task = turn->stream.said.task});
-}
-
-static void leave_provider(struct turn *turn)
-{
-	if (op_waiting(&turn->stream.op))
-		say_farewell(turn);
-	op_cancel(&turn->stream.op);
-}
-
 static void break_off(struct turn *turn, const char *status, int err, const char *reason)
 {
-	leave_provider(turn);
+	op_cancel(&turn->call.op);
 	end(turn, status, err, reason);
 }
 
@@ -217,14 +210,14 @@ static void open_log(struct turn *turn)
 {
 	turn->first_event_us = clock_mono_us();
 	set_state(turn, TURN_STREAMING);
-	count_asked(turn, 0);
+	drop_ask(turn);
 	turn_log_open(turn);
 }
 
 /* What its user ended is a whole answer to its readers, however short. */
 static void end_stopped(struct turn *turn)
 {
-	leave_provider(turn);
+	op_cancel(&turn->call.op);
 	if (!turn->first_event_us) {
 		turn->unheard = true;
 		open_log(turn);
@@ -233,34 +226,39 @@ static void end_stopped(struct turn *turn)
 	end(turn, "stopped", 0, "stopped");
 }
 
-static void on_stream_event(struct llm_stream *s, const struct llm_event *event)
+static void on_call_event(struct call *call, const struct llm_event *event)
 {
-	struct turn *turn = CONTAINER_OF(s, struct turn, stream);
+	struct turn *turn = CONTAINER_OF(call, struct turn, call);
 
 	if (!turn->first_event_us) {
+		agent_unref(turn->agent);
+		turn->agent = agent_ref(call->agent);
 		open_log(turn);
-		agent_note_response(turn->agent, (int64_t)((turn->first_event_us - turn->called_us) / 1000));
 	}
 	if (turn_log_add(turn, event) != 0)
 		break_off(turn, "interrupted", -ERR_UPSTREAM, "answer_too_large");
 }
 
-static void on_stream_over(struct op *op)
+static void on_call_over(struct op *op)
 {
-	struct turn *turn = CONTAINER_OF(op, struct turn, stream.op);
+	struct turn *turn = CONTAINER_OF(op, struct turn, call.op);
 
-	turn->retry_after_s = turn->stream.retry_after_s;
+	turn->retry_after_s = turn->call.retry_after_s;
 	if (op->err == 0 && !turn->first_event_us)
 		open_log(turn); /* a whole answer without a single word */
-	if (op->err && strcmp(turn->stream.reason, "error_frame") != 0)
-		say_farewell(turn);
 	if (op->err == 0)
 		end(turn, "complete", 0, "complete");
 	else
-		end(turn, broken_status(turn), op->err, turn->stream.reason);
+		end(turn, broken_status(turn), op->err, turn->call.reason);
 }
 
-/* What the model is told: the stored history, if the client sent only its question, then what the client sent. */
+static struct str copy_ask(struct turn *turn, struct str s)
+{
+	return s.len ? arena_copy(&turn->ask_arena, s) : STR("");
+}
+
+/* What the model is told: the stored history, if the client sent only its question, then what the client sent. A copy, as it may have to be
+ * told more than once. */
 static struct llm_message *collect_messages(struct turn *turn, size_t *n)
 {
 	size_t n_history = turn->write.n_history;
@@ -269,7 +267,7 @@ static struct llm_message *collect_messages(struct turn *turn, size_t *n)
 	for (*n = 0; *n < n_history; (*n)++) {
 		struct history_row row = turn_write_history(&turn->write, *n);
 
-		list[*n] = (struct llm_message){.role = row.role, .content = row.content};
+		list[*n] = (struct llm_message){.role = copy_ask(turn, row.role), .content = copy_ask(turn, row.content)};
 	}
 	for (size_t i = 0; i < turn->ask.n_messages; i++)
 		list[(*n)++] = turn->ask.messages[i];
@@ -278,44 +276,36 @@ static struct llm_message *collect_messages(struct turn *turn, size_t *n)
 
 static void call_provider(struct turn *turn)
 {
-	const struct agent *agent = turn->agent;
-	struct llm_request request = {
-		.provider = agent->provider,
-		.endpoint = agent->endpoint,
-		.api_key = agent->api_key,
-		.model = agent->model.p,
-		.user = turn->user_id,
-		.answer_id = uuid_str(&turn->answer_id),
-		.conversation = turn_write_upstream(&turn->write),
-		.new_conversation = uuid_str(&turn->session_id),
-		.variables = turn->ask.variables,
-		.system_prompt = agent->system_prompt,
-		.has_temperature = turn->ask.has_temperature || agent->has_temperature,
-		.temperature = turn->ask.has_temperature ? turn->ask.temperature : agent->temperature,
-		.max_tokens = turn->ask.max_tokens ? turn->ask.max_tokens : agent->max_tokens,
-		.limits_completion = turn->ask.limits_completion,
-		.extra = turn->ask.extra,
-		.log = &turn->log,
-		.timeouts = agent->timeouts,
+	uint64_t patience_us = (uint64_t)turn->turns->conf->request_timeout_ms * 1000;
+	struct call_ask ask = {
+		.request = {
+			.user = turn->user_id,
+			.answer_id = uuid_str(&turn->answer_id),
+			.conversation = copy_ask(turn, turn_write_upstream(&turn->write)),
+			.new_conversation = uuid_str(&turn->session_id),
+			.variables = turn->ask.variables,
+			.has_temperature = turn->ask.has_temperature,
+			.temperature = turn->ask.temperature,
+			.max_tokens = turn->ask.max_tokens,
+			.limits_completion = turn->ask.limits_completion,
+			.extra = turn->ask.extra,
+			.log = &turn->log,
+		},
+		.agents = turn->ask.agents,
+		.first_event_until_us = turn->began_us + patience_us,
+		/* REQUEST_TIMEOUT bounds all of a plain call, what has passed already included */
+		.over_until_us = turn->plain ? turn->began_us + patience_us : 0,
 	};
+	struct llm_request *request = &ask.request;
 
-	turn->called_us = clock_mono_us();
-	request.messages = collect_messages(turn, &request.n_messages);
-	for (size_t i = 0; i < request.n_messages; i++)
-		turn->prompt_tokens += tokens_estimate(request.messages[i].content) + tokens_estimate(request.messages[i].extra);
-	turn->prompt_tokens += tokens_estimate(request.system_prompt) + tokens_estimate(request.extra);
-	if (turn->plain) { /* REQUEST_TIMEOUT bounds all of it, what has passed already included */
-		int64_t left_ms = turn->turns->conf->request_timeout_ms - (int64_t)((turn->called_us - turn->began_us) / 1000);
-
-		if (request.timeouts.total_ms > left_ms)
-			request.timeouts.total_ms = left_ms > 0 ? left_ms : 0;
-	}
+	request->messages = collect_messages(turn, &request->n_messages);
+	for (size_t i = 0; i < request->n_messages; i++)
+		turn->prompt_tokens += tokens_estimate(request->messages[i].content) + tokens_estimate(request->messages[i].extra);
+	turn->prompt_tokens += tokens_estimate(turn->agent->system_prompt) + tokens_estimate(request->extra);
 	set_state(turn, TURN_CALLING);
-	turn->stream.op.done = on_stream_over;
-	turn->stream.on_event = on_stream_event;
-	llm_stream_start(turn->turns->loop, turn->turns->http, &turn->stream, &request);
-	arena_fini(&turn->ask_arena);
-	turn->ask = (struct turn_request){0};
+	turn->call.op.done = on_call_over;
+	turn->call.on_event = on_call_event;
+	call_start(&turn->call, turn->turns, turn->agent, &ask);
 }
 
 static void on_begun(struct op *op)
@@ -336,7 +326,7 @@ static void on_begun(struct op *op)
 		/* Class 22: a number in the question's parts is larger than PostgreSQL can hold. */
 		turn->err = strncmp(turn->write.sqlstate, "22", 2) == 0 ? -ERR_VALIDATION : op->err;
 		turn->over_us = clock_mono_us();
-		arena_fini(&turn->ask_arena);
+		drop_ask(turn);
 		finish(turn);
 	}
 }
@@ -350,11 +340,6 @@ static struct str make_title(struct turn *turn, struct str question)
 	for (size_t i = 0; i < title.len; i++)
 		p[i] = (unsigned char)title.p[i] < 0x20 ? ' ' : title.p[i];
 	return (struct str){p, title.len};
-}
-
-static struct str copy_ask(struct turn *turn, struct str s)
-{
-	return s.len ? arena_copy(&turn->ask_arena, s) : STR("");
 }
 
 /* What is needed until the provider is called. */
@@ -487,7 +472,7 @@ uint64_t turn_upstream_us(const struct turn *turn)
 {
 	uint64_t until_us = turn->over_us ? turn->over_us : clock_mono_us();
 
-	return turn->called_us ? until_us - turn->called_us : 0;
+	return turn->call.called_us ? until_us - turn->call.called_us : 0;
 }
 
 void turn_interrupt(struct turn *turn)
@@ -508,7 +493,7 @@ bool turn_stop(struct turn *turn)
 
 void turn_free(struct turn *turn)
 {
-	op_cancel(&turn->stream.op);
+	call_fini(&turn->call);
 	op_cancel(&turn->write.op);
 	timer_fini(&turn->retry);
 	answer_fini(&turn->answer);

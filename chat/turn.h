@@ -6,8 +6,8 @@
 #include "base/uuid.h"
 #include "chat/agent.h"
 #include "chat/answer.h"
+#include "chat/call.h"
 #include "db/turn_writes.h"
-#include "llm/stream.h"
 
 struct json_writer;
 struct turns;
@@ -37,7 +37,7 @@ struct turn_request {
 };
 
 /*   BEGINNING ──both rows stored──> CALLING ──first event──> STREAMING ──over──> ENDING ──stored or given up──> OVER
- *   BEGINNING waits for the database; CALLING and STREAMING for the provider (its deadlines are llm/stream's);
+ *   BEGINNING waits for the database; CALLING and STREAMING for a provider (chat/call, whose deadlines are llm/stream's);
  *   ENDING for the database, again and again while that is away. Failures lead to ENDING from anywhere, or to OVER if there
  *   is no row. */
 enum turn_state { TURN_BEGINNING, TURN_CALLING, TURN_STREAMING, TURN_ENDING, TURN_OVER };
@@ -46,7 +46,7 @@ struct turn {
 	struct list node; /* in turns->live */
 	struct turns *turns;
 	enum turn_state state;
-	struct agent *agent;
+	struct agent *agent; /* who was asked; who answers, once he does */
 	struct answer answer;
 	struct str chat_id, user_id; /* in arena */
 	struct uuid session_id, question_id, answer_id;
@@ -58,16 +58,16 @@ struct turn {
 	char finish_reason[32];
 	bool has_usage, usage_estimated; /* estimated: the provider did not say, counted from the text */
 	struct llm_usage usage;
-	uint64_t began_us, called_us, first_event_us, over_us; /* clock_mono_us; 0: not yet */
+	uint64_t began_us, first_event_us, over_us; /* clock_mono_us; 0: not yet */
 	uint64_t created_real_us;
 	/* the turn's own: */
 	struct arena arena;
-	struct turn_request ask; /* in ask_arena, until the provider is called */
+	struct turn_request ask; /* in ask_arena, until somebody answers */
 	struct arena ask_arena;
 	size_t asked_bytes;    /* in turns->asked_bytes, until the first event */
 	int64_t prompt_tokens; /* estimate */
 	struct turn_write write;
-	struct llm_stream stream;
+	struct call call;
 	struct buf text; /* the answer's, while its ending is stored */
 	struct backoff backoff;
 	struct timer retry;

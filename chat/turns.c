@@ -12,10 +12,10 @@
 #include "llm/farewell.h"
 
 void turns_init(struct turns *turns, struct loop *loop, struct http *http, struct pool *pool, const struct conf *conf,
-		struct process *process, const struct siblings *siblings, struct breakers *breakers)
+		struct process *process, const struct siblings *siblings, const struct agents *agents, struct breakers *breakers)
 {
-	*turns = (struct turns){
-		.loop = loop, .http = http, .pool = pool, .conf = conf, .process = process, .siblings = siblings, .breakers = breakers};
+	*turns = (struct turns){.loop = loop, .http = http, .pool = pool, .conf = conf, .process = process, .siblings = siblings,
+				.agents = agents, .breakers = breakers};
 	turns->budget.max_bytes = (size_t)conf->max_answer_bytes;
 	turns->budget.max_total_bytes = (size_t)conf->max_answers_bytes;
 	list_init(&turns->live);

@@ -2,6 +2,7 @@
 #pragma once
 #include "chat/turn.h"
 
+struct agents;
 struct breakers;
 struct conf;
 struct farewells;
@@ -17,6 +18,7 @@ struct turns {
 	const struct conf *conf;
 	struct process *process;
 	const struct siblings *siblings;
+	const struct agents *agents;
 	struct breakers *breakers;
 	struct turn_writes *writes;  /* owned */
 	struct farewells *farewells; /* owned */
@@ -29,7 +31,7 @@ struct turns {
 };
 
 void turns_init(struct turns *turns, struct loop *loop, struct http *http, struct pool *pool, const struct conf *conf,
-		struct process *process, const struct siblings *siblings, struct breakers *breakers);
+		struct process *process, const struct siblings *siblings, const struct agents *agents, struct breakers *breakers);
 /* May another one begin? MAX_CONCURRENT_REQUESTS is the host's: the siblings' turns count too. What two responders begin within the
  * same microseconds may exceed it by a few. */
 bool turns_have_room(const struct turns *turns);

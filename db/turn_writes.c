@@ -14,7 +14,7 @@
 #include "db/statements.h"
 #include "db/text_array.h"
 
-enum { MAX_SENT = 4, MAX_BATCH_BYTES = 1048576, TICK_MS = 100, N_BEGIN_ARRAYS = 17, N_END_ARRAYS = 12 };
+enum { MAX_SENT = 4, MAX_BATCH_BYTES = 1048576, TICK_MS = 100, N_BEGIN_ARRAYS = 17, N_END_ARRAYS = 11, N_NEWS_ARRAYS = 4 };
 
 /* What the model is told of a session, the newest of it that its budget holds. Of the answers to one question only one goes along: the newest
  * that came to its end, or, if none did, the newest of which there is something. Nothing far beyond the budget is unpacked to be counted.
@@ -111,25 +111,29 @@ static const struct statement retry_turn = {
 	14,
 };
 
-#define ENDED                                                                                                          \
+/* Beside what each ending has, news: arrays, their names, what is set by them. */
+#define ENDED(arrays, names, set)                                                                                      \
 	"UPDATE chat_messages m SET content = e.content, status = e.status, finish_reason = nullif(e.finish_reason, ''),"  \
 	" error_code = e.error_code, prompt_tokens = e.prompt_tokens, completion_tokens = e.completion_tokens,"            \
 	" total_tokens = e.total_tokens, first_event_ms = e.first_event_ms, took_ms = e.took_ms, ended_at = now(),"        \
-	" usage_estimated = e.usage_estimated"                                                                             \
+	" usage_estimated = e.usage_estimated" set                                                                         \
 	" FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[]," \
-	"  $9::integer[], $10::integer[], $11::boolean[], $12::text[]) WITH ORDINALITY"                                    \
+	"  $9::integer[], $10::integer[], $11::boolean[]" arrays ") WITH ORDINALITY"                                       \
 	"  AS e (id, content, status, finish_reason, error_code, prompt_tokens, completion_tokens, total_tokens,"          \
-	"  first_event_ms, took_ms, usage_estimated, upstream_name, place)"                                                \
+	"  first_event_ms, took_ms, usage_estimated" names ", place)"                                                      \
 	" WHERE m.id = e.id AND (m.status = 'streaming' OR (m.status = 'interrupted' AND m.error_code = 'SERVER_DIED'))"   \
 	" RETURNING e.place"
 
-static const struct statement end_turns = {"end_turns", ENDED, N_END_ARRAYS};
+static const struct statement end_turns = {"end_turns", ENDED("", "", ""), N_END_ARRAYS};
 
-/* What the provider calls the conversation belongs to the session and the agent. It changes with the first answer only; then the sessions
- * are locked in the order that beginnings lock them in. Arrays, as a join might be planned to walk over all sessions. */
-static const struct statement end_named_turns = {
-	"end_named_turns",
-	"WITH ended AS (" ENDED ", e.upstream_name, m.session_id, m.agent_id"
+/* Few have any news. What the provider calls the conversation belongs to the session and the agent. It changes with the first answer only;
+ * then the sessions are locked in the order that beginnings lock them in. Arrays, as a join might be planned to walk over all sessions. */
+static const struct statement end_turns_with_news = {
+	"end_turns_with_news",
+	"WITH ended AS ("
+	ENDED(", $12::text[], $13::text[], $14::text[], $15::text[]", ", upstream_name, agent_id, provider, model",
+	      ", agent_id = coalesce(e.agent_id, m.agent_id), provider = coalesce(e.provider, m.provider), model = coalesce(e.model, m.model)")
+	", e.upstream_name, m.session_id, m.agent_id"
 	"), told AS MATERIALIZED ("
 	" SELECT s.id FROM chat_sessions s WHERE s.id = ANY (ARRAY(SELECT session_id FROM ended WHERE upstream_name IS NOT NULL))"
 	" ORDER BY s.user_id, s.name FOR NO KEY UPDATE"
@@ -138,10 +142,10 @@ static const struct statement end_named_turns = {
 	"  ELSE s.upstream_names || jsonb_build_object(e.agent_id, e.upstream_name) END"
 	" FROM ended e WHERE s.id = ANY (ARRAY(SELECT id FROM told)) AND e.session_id = s.id AND e.upstream_name IS NOT NULL"
 	") SELECT place FROM ended",
-	N_END_ARRAYS,
+	N_END_ARRAYS + N_NEWS_ARRAYS,
 };
 
-enum kind { OPEN, BEGIN, RETRY, END, END_NAMED, N_KINDS };
+enum kind { OPEN, BEGIN, RETRY, END, END_WITH_NEWS, N_KINDS };
 
 static const struct {
 	const struct statement *statement;
@@ -149,12 +153,12 @@ static const struct {
 } kinds[N_KINDS] = {
 	[OPEN] = {&open_turns, N_BEGIN_ARRAYS},   [BEGIN] = {&begin_turns, N_BEGIN_ARRAYS},
 	[RETRY] = {&retry_turn, 0},               [END] = {&end_turns, N_END_ARRAYS},
-	[END_NAMED] = {&end_named_turns, N_END_ARRAYS},
+	[END_WITH_NEWS] = {&end_turns_with_news, N_END_ARRAYS + N_NEWS_ARRAYS},
 };
 
 static bool is_end(enum kind kind)
 {
-	return kind == END || kind == END_NAMED;
+	return kind == END || kind == END_WITH_NEWS;
 }
 
 struct turn_writes {
@@ -240,10 +244,22 @@ static void fill_end(struct buf *a, const struct turn_ending *e)
 	add_int_or_null(&a[8], e->first_event_ms >= 0, e->first_event_ms);
 	text_array_add_int(&a[9], e->took_ms);
 	text_array_add(&a[10], e->usage_estimated ? STR("t") : STR("f"));
-	if (e->upstream_name)
-		text_array_add(&a[11], str_from(e->upstream_name));
+}
+
+static void add_text_or_null(struct buf *a, bool present, struct str text)
+{
+	if (present)
+		text_array_add(a, text);
 	else
-		text_array_add_null(&a[11]);
+		text_array_add_null(a);
+}
+
+static void fill_news(struct buf *a, const struct turn_ending *e)
+{
+	add_text_or_null(&a[N_END_ARRAYS], e->upstream_name, e->upstream_name ? str_from(e->upstream_name) : STR(""));
+	add_text_or_null(&a[N_END_ARRAYS + 1], e->agent_id.len, e->agent_id);
+	add_text_or_null(&a[N_END_ARRAYS + 2], e->agent_id.len, e->provider);
+	add_text_or_null(&a[N_END_ARRAYS + 3], e->agent_id.len, e->model);
 }
 
 static size_t n_text_bytes(enum kind kind, const struct turn_write *w)
@@ -296,9 +312,11 @@ static void send_batch(struct turn_writes *writes, enum kind kind)
 		b->n_bytes += n_text_bytes(kind, w);
 		if (is_end(kind))
 			fill_end(b->arrays, &w->end);
-		else if (kind == RETRY)
+		if (kind == END_WITH_NEWS)
+			fill_news(b->arrays, &w->end);
+		if (kind == RETRY)
 			fill_retry(&b->q, &w->begin);
-		else
+		if (kind == OPEN || kind == BEGIN)
 			fill_begin(b->arrays, &w->begin);
 	}
 	for (size_t i = 0; i < kinds[kind].n_arrays; i++) {
@@ -453,7 +471,7 @@ void turn_writes_retry(struct turn_writes *writes, struct turn_write *w, const s
 void turn_writes_end(struct turn_writes *writes, struct turn_write *w, const struct turn_ending *ending)
 {
 	w->end = *ending;
-	start(writes, w, ending->upstream_name ? END_NAMED : END);
+	start(writes, w, ending->upstream_name || ending->agent_id.len ? END_WITH_NEWS : END);
 }
 
 struct history_row turn_write_history(const struct turn_write *w, size_t i)
@@ -491,4 +509,4 @@ void turn_writes_free(struct turn_writes *writes)
 	free(writes);
 }
 
-const struct statement *const turn_writes_statements[] = {&open_turns, &begin_turns, &retry_turn, &end_turns, &end_named_turns, NULL};
+const struct statement *const turn_writes_statements[] = {&open_turns, &begin_turns, &retry_turn, &end_turns, &end_turns_with_news, NULL};

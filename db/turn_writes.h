@@ -36,6 +36,7 @@ struct turn_ending {
 	int64_t first_event_ms; /* -1: none came */
 	int64_t took_ms;
 	const char *upstream_name; /* the provider's name for the conversation, for the session; empty: forget it; NULL: no news */
+	struct str agent_id, provider, model; /* who answered, if not who was asked; else empty */
 };
 
 struct history_row {

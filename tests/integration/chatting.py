@@ -263,6 +263,22 @@ def check_error(answer, status, code, field=None):
     return body
 
 
+def leave_early(stack, body, after_seconds):
+    """Asks and leaves before anything has come."""
+    done = threading.Event()
+
+    def ask():
+        try:
+            stack.post("/api/chat/completions", json=body, timeout=after_seconds)
+        except socket.timeout:
+            done.set()
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join()
+    assert done.is_set(), "the answer came before the client could leave"
+
+
 class Crowd:
     """Many streams at once, in a thread of their own: start one, do something meanwhile, join() for their Answers.
 

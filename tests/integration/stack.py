@@ -22,6 +22,10 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 STACK = ROOT / "dev" / "stack"
 UNLIMITED = {"RATE_LIMIT_POINTS": "1000000", "RATE_LIMIT_MAX_REQUESTS": "1000000"}
 
+# A question is one call: tests that are about something else want to see what one failure does. Those of tests/integration/test_resilience.py have
+# what people have.
+ONE_CALL = {"RETRY_MAX_RETRIES": "0", "CIRCUIT_BREAKER_FAILURE_THRESHOLD": "1000"}
+
 Event = collections.namedtuple("Event", "at id event data")
 Event.__doc__ = "One server-sent event: `at` is time.monotonic() when its last byte came; id and event may be None."
 
@@ -166,13 +170,15 @@ class Stream:
 class Stack:
     """One private stack. env: configuration variables that go over what dev/stack sets."""
 
+    PROVIDERS = ONE_CALL
+
     def __init__(self, directory=None, **env):
         above = os.environ.get("STACK_TESTS")
         self.prefix = os.environ.get("STACK_PREFIX")
         assert self.prefix, "STACK_PREFIX must name the prefix of `make install`; ./runtests sets it"
         self.dir = pathlib.Path(directory or tempfile.mkdtemp(prefix="s", dir=above))
         # Tests come from one address, and ask more than a person does.
-        self.env = {**UNLIMITED, **{name: str(value) for name, value in env.items()}}
+        self.env = {**UNLIMITED, **self.PROVIDERS, **{name: str(value) for name, value in env.items()}}
         self.port = None
 
     # ---- life ----

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from chatting import Crowd, Visitor, answer_row, chat, check_healthy, crowd_of, ended_row, tokens  # noqa: F401
+from chatting import Crowd, Visitor, answer_row, chat, check_healthy, crowd_of, ended_row, leave_early, tokens  # noqa: F401
 from stack import wait_for
 
 
@@ -28,22 +28,6 @@ def leave_after(stream, n_chunks):
                 break
     stream.close()
     return text
-
-
-def leave_early(stack, body, after_seconds):
-    """Asks and leaves before anything has come."""
-    done = threading.Event()
-
-    def ask():
-        try:
-            stack.post("/api/chat/completions", json=body, timeout=after_seconds)
-        except socket.timeout:
-            done.set()
-
-    thread = threading.Thread(target=ask)
-    thread.start()
-    thread.join()
-    assert done.is_set(), "the answer came before the client could leave"
 
 
 def provider_sees_a_close(stack, before, seconds=1.0):
