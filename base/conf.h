@@ -42,7 +42,7 @@
 	X(INT,    redis_command_timeout_ms,"REDIS_COMMAND_TIMEOUT",             "200",         10,   10000,         PLAIN,  "milliseconds a command may take before the connection is dropped and Redis is done without") \
 	X(INT,    breaker_failures,        "CIRCUIT_BREAKER_FAILURE_THRESHOLD", "5",           1,    1000,          PLAIN,  "failures in a row that open an agent's breaker")                              \
 	X(INT,    breaker_successes,       "CIRCUIT_BREAKER_SUCCESS_THRESHOLD", "3",           1,    1000,          PLAIN,  "successes that close it again")                                               \
-	X(INT,    breaker_timeout_ms,      "CIRCUIT_BREAKER_TIMEOUT",           "10000",       100,  600000,        PLAIN,  "milliseconds without a first event that count as a failure")                  \
+	X(INT,    breaker_timeout_ms,      "CIRCUIT_BREAKER_TIMEOUT",           "10000",       100,  600000,        PLAIN,  "milliseconds without response headers that count as a failure; an agent's timeouts.headersMs may say otherwise") \
 	X(INT,    breaker_reset_ms,        "CIRCUIT_BREAKER_RESET_TIMEOUT",     "30000",       100,  CONF_HOUR_MS,  PLAIN,  "milliseconds an open breaker waits before it lets a call try")                \
 	X(INT,    retry_max,               "RETRY_MAX_RETRIES",                 "3",           0,    10,            PLAIN,  "further tries of a provider call before its first event")                     \
 	X(INT,    retry_base_ms,           "RETRY_BASE_DELAY",                  "1000",        10,   60000,         PLAIN,  "milliseconds before the first further try")                                   \

@@ -67,12 +67,14 @@ void agent_disable(struct agent *agent, const char *problem, struct str what)
 	agent->problem_with = arena_copy(&agent->arena, what);
 }
 
-/* A time limit of the agent's, if it is one, up to max_ms. */
+/* A time limit of the agent's, if it is one, else the usual one; up to max_ms. */
 static int64_t limit_ms(const struct json *timeouts, const char *key, int64_t otherwise, int64_t max_ms)
 {
 	int64_t ms = json_as_int(json_get(timeouts, key), otherwise);
 
-	return ms < 1 ? otherwise : ms > max_ms ? max_ms : ms;
+	if (ms < 1)
+		ms = otherwise;
+	return ms > max_ms ? max_ms : ms;
 }
 
 static void read_timeouts(struct agent *agent, struct str text, const struct conf *conf)
@@ -85,7 +87,7 @@ static void read_timeouts(struct agent *agent, struct str text, const struct con
 	/* What a person waits for is never longer than the configuration allows. */
 	agent->timeouts = (struct llm_timeouts){
 		.connect_ms = limit_ms(j, "connectMs", DEFAULT_CONNECT_MS, conf->request_timeout_ms),
-		.headers_ms = limit_ms(j, "headersMs", conf->request_timeout_ms, conf->request_timeout_ms),
+		.headers_ms = limit_ms(j, "headersMs", conf->breaker_timeout_ms, conf->request_timeout_ms),
 		.first_token_ms = limit_ms(j, "firstTokenMs", conf->request_timeout_ms, conf->request_timeout_ms),
 		.idle_ms = limit_ms(j, "idleMs", conf->stream_idle_ms, MAX_TIMEOUT_MS),
 		.total_ms = limit_ms(j, "totalMs", conf->stream_total_ms, MAX_TIMEOUT_MS),

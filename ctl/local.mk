@@ -2,8 +2,10 @@ bin_PROGRAMS += llmchatctl
 llmchatctl_CPPFLAGS = $(AM_CPPFLAGS) $(PQ_CFLAGS) -DLLMCHAT_SQL_DIR='"$(pkgdatadir)/sql"' -DLLMCHAT_CONF_DIR='"$(pkgdatadir)/conf"'
 llmchatctl_SOURCES = \
 	ctl/accounts.c ctl/accounts.h \
+	ctl/age.c ctl/age.h \
 	ctl/args.c ctl/args.h \
 	ctl/ask.c ctl/ask.h \
+	ctl/breakers_command.c ctl/breakers_command.h \
 	ctl/db_command.c ctl/db_command.h \
 	ctl/db_status.c ctl/db_status.h \
 	ctl/main.c \

@@ -4,6 +4,7 @@
 
 #include "base/crypto.h"
 #include "ctl/args.h"
+#include "ctl/breakers_command.h"
 #include "ctl/db_command.h"
 #include "ctl/migrate_command.h"
 #include "ctl/pool_commands.h"
@@ -24,6 +25,7 @@ static const struct command {
 	{"pool", pool_command, "pool [--json]", "show the responders of this host and what they do"},
 	{"turns", turns_command, "turns", "show the live turns of this host"},
 	{"stop", stop_command, "stop ANSWER_ID", "end a live turn; what has come is kept"},
+	{"breakers", breakers_command, "breakers list | breakers reset AGENT_ID", "agents that are shut out for failing, and an end to it"},
 	{"log-level", log_level_command, "log-level LEVEL [--slot N]", "debug, info, warn or error, until the responder ends"},
 	{"user", user_command, "user ACTION ...", "people who log in: add, list, passwd, disable, enable, grant, unlock"},
 	{"token", token_command, "token issue [--user NAME] [--count N]", "access tokens for scripts and load tests"},
@@ -39,8 +41,9 @@ static int help(const struct args *args)
 	for (size_t i = 0; i < N_ELEMENTS(commands); i++)
 		printf("  %-38s %s\n", commands[i].usage, commands[i].summary);
 	printf("\nThe configuration is the environment and FILE (or $LLMCHAT_ENV_FILE); the environment wins.\n"
-	       "Exit status: 0 all is well, 1 it failed or something is wrong, 2 the command line was not understood.\n\n%s\n%s\n%s\n%s\n%s",
-	       migrate_help, db_help, user_help, token_help, secrets_help);
+	       "Exit status: 0 all is well, 1 it failed or something is wrong, 2 the command line was not "
+	       "understood.\n\n%s\n%s\n%s\n%s\n%s\n%s",
+	       migrate_help, db_help, breakers_help, user_help, token_help, secrets_help);
 	return EXIT_FINE;
 }
 

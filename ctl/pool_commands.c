@@ -7,25 +7,9 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/uuid.h"
+#include "ctl/age.h"
 #include "ctl/args.h"
 #include "ctl/ask.h"
-
-enum { AGE_SIZE = 24 };
-
-/* 59s, 12m, 5h, 3d */
-static const char *age(int64_t ms, char out[AGE_SIZE])
-{
-	static const struct {
-		int64_t ms;
-		char unit;
-	} units[] = {{86400000, 'd'}, {3600000, 'h'}, {60000, 'm'}, {1000, 's'}};
-	size_t i = 0;
-
-	while (i + 1 < N_ELEMENTS(units) && ms < 2 * units[i].ms)
-		i++;
-	snprintf(out, AGE_SIZE, "%" PRId64 "%c", ms / units[i].ms, units[i].unit);
-	return out;
-}
 
 static int64_t number(const struct json *object, const char *key)
 {

@@ -1,6 +1,7 @@
 /* Answers from this responder's own copies. */
 #include "handlers/agents.h"
 
+#include "base/breaker.h"
 #include "base/clock.h"
 #include "chat/agents.h"
 #include "handlers/access.h"
@@ -132,17 +133,19 @@ static enum flow_next status_start(struct request *r)
 	char time[CLOCK_ISO_SIZE];
 	struct buf b = {0};
 	struct json_writer w = {.out = &b};
+	struct breaker_view breaker;
 	bool known;
 
 	if (!agent)
 		return FLOW_DONE;
+	breaker_look(r->app->breakers, agent->id, &breaker);
 	known = agent->seen->response_ms >= 0;
 	if (known)
 		clock_iso(agent->seen->at_real_us, time);
 	json_open(&w, '{');
 	json_add_str(&w, "agentId", agent->id);
 	json_add_cstr(&w, "status", agent->active ? "active" : "inactive");
-	json_add_cstr(&w, "breaker", "closed"); /* there is none yet that could open */
+	json_add_cstr(&w, "breaker", breaker_state_name(breaker.state));
 	json_key(&w, "responseTime");
 	if (known)
 		json_put_int(&w, agent->seen->response_ms);

@@ -1,10 +1,12 @@
-/* /health/detailed: what the responders of this host say of themselves, PostgreSQL and Redis. Read from their pages: it asks nobody, so
+/* /health/detailed: what the responders of this host say of themselves, PostgreSQL, Redis and the agents' breakers. Read from their pages: it asks nobody, so
  * it answers at once whatever is wrong. */
+#include "base/breaker.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/process.h"
 #include "base/siblings.h"
 #include "cache/redis.h"
+#include "chat/agents.h"
 #include "config.h"
 #include "db/pool.h"
 #include "handlers/health.h"
@@ -71,6 +73,31 @@ static void put_pool(struct json_writer *w, const struct app *app)
 	json_close(w, '}');
 }
 
+/* All breakers that are not closed, and so many of the others. */
+static void put_upstreams(struct json_writer *w, const struct app *app)
+{
+	enum { N_CLOSED = 100 };
+	size_t n_closed = 0;
+
+	json_key(w, "upstreams");
+	json_open(w, '[');
+	for (size_t i = 0; i < agents_count(app->agents); i++) {
+		const struct agent *agent = agents_at(app->agents, i);
+		struct breaker_view breaker;
+
+		if (!agent->active)
+			continue;
+		breaker_look(app->breakers, agent->id, &breaker);
+		if (breaker.state == BREAKER_CLOSED && n_closed++ >= N_CLOSED)
+			continue;
+		json_open(w, '{');
+		json_add_str(w, "agentId", agent->id);
+		json_add_cstr(w, "breaker", breaker_state_name(breaker.state));
+		json_close(w, '}');
+	}
+	json_close(w, ']');
+}
+
 static enum flow_next detailed_start(struct request *r)
 {
 	struct app *app = r->app;
@@ -95,6 +122,7 @@ static enum flow_next detailed_start(struct request *r)
 	json_open(&w, '{');
 	put_database(&w, app);
 	put_redis(&w, app);
+	put_upstreams(&w, app);
 	put_pool(&w, app);
 	json_close(&w, '}');
 	json_close(&w, '}');

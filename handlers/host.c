@@ -3,6 +3,7 @@
 
 #include <signal.h>
 
+#include "base/breaker.h"
 #include "base/clock.h"
 #include "base/control.h"
 #include "base/json.h"
@@ -10,6 +11,7 @@
 #include "base/loop.h"
 #include "base/siblings.h"
 #include "cache/redis.h"
+#include "chat/agents.h"
 #include "chat/turns.h"
 #include "db/pool.h"
 #include "fcgi/server.h"
@@ -166,6 +168,22 @@ static void stop(struct app *app, struct str answer_id, struct buf *answer)
 		buf_add_cstr(answer, "{\"ok\":true}");
 }
 
+static void reset_breaker(struct app *app, struct str agent_id, struct buf *answer)
+{
+	bool changed = breaker_reset(app->breakers, agent_id);
+
+	if (!changed && !agents_find(app->agents, agent_id))
+		refuse(answer, "NOT_FOUND", "There is no agent with this id.");
+	else
+		buf_printf(answer, "{\"ok\":true,\"changed\":%d}", changed);
+}
+
+static void reset_breakers(struct app *app, struct str unused, struct buf *answer)
+{
+	(void)unused;
+	buf_printf(answer, "{\"ok\":true,\"changed\":%zu}", breakers_reset_all(app->breakers));
+}
+
 /* Through the signal's own door: the answer goes out first. */
 static void drain(struct app *app, struct str unused, struct buf *answer)
 {
@@ -183,6 +201,8 @@ static const struct command {
 	{"state", false, state},
 	{"log", true, set_log_level},
 	{"stop", true, stop},
+	{"reset-breaker", true, reset_breaker},
+	{"reset-breakers", false, reset_breakers},
 	{"drain", false, drain},
 };
 
@@ -203,5 +223,5 @@ void host_command(void *arg, struct str command, struct buf *answer)
 		commands[i].run(arg, rest, answer);
 		return;
 	}
-	refuse(answer, "BAD_COMMAND", "The commands are: state, log LEVEL, stop ANSWER_ID, drain.");
+	refuse(answer, "BAD_COMMAND", "The commands are: state, log LEVEL, stop ANSWER_ID, reset-breaker AGENT_ID, reset-breakers, drain.");
 }

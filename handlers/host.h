@@ -2,6 +2,8 @@
  *   state            counts, loop, database, and the live turns: ids, ages and states, never any text
  *   log LEVEL        from now on: debug, info, warn or error
  *   stop ANSWER_ID   ends the live turn that writes this answer, as its user's stop does
+ *   reset-breaker ID closes an agent's circuit breaker: {"ok":true,"changed":…}
+ *   reset-breakers   closes all of them
  *   drain            as SIGTERM
  * Every answer is one JSON object: {"ok":true,…}, or {"ok":false,"code","error"} with the code BAD_COMMAND, NOT_FOUND or ENDING. */
 #pragma once

@@ -6,6 +6,7 @@ libhandlers_a_SOURCES = \
 	handlers/accounts_json.c handlers/accounts_json.h \
 	handlers/admin.c handlers/admin.h \
 	handlers/admin_agents.c handlers/admin_agents.h \
+	handlers/admin_breakers.c handlers/admin_breakers.h \
 	handlers/admin_pool.c handlers/admin_pool.h \
 	handlers/admin_users.c handlers/admin_users.h \
 	handlers/agent_write.c handlers/agent_write.h \

@@ -4,6 +4,7 @@
 #include "handlers/account.h"
 #include "handlers/admin.h"
 #include "handlers/admin_agents.h"
+#include "handlers/admin_breakers.h"
 #include "handlers/admin_pool.h"
 #include "handlers/admin_users.h"
 #include "handlers/agents.h"
@@ -87,6 +88,9 @@ static const struct route routes[] = {
 	{"GET", "/api/admin/audit", WHO_ADMIN, false, admin_audit_steps},
 	{"GET", "/api/admin/pool", WHO_ADMIN, false, admin_pool_steps},
 	{"POST", "/api/admin/pool/turns/:id/stop", WHO_ADMIN, false, admin_stop_turn_steps},
+	{"GET", "/api/admin/agents/breakers", WHO_ADMIN, false, admin_breakers_steps},
+	{"POST", "/api/admin/agents/breakers/reset", WHO_ADMIN, false, admin_breakers_reset_steps},
+	{"POST", "/api/admin/agents/breakers/:id/reset", WHO_ADMIN, false, admin_breaker_reset_steps},
 	{"GET", "/api/admin/system-info", WHO_ADMIN, false, admin_system_info_steps},
 	{"GET", "/api/admin/stats", WHO_ADMIN, false, admin_stats_steps},
 	{"GET", "/api/admin/analytics/overview", WHO_ADMIN, false, admin_overview_steps},

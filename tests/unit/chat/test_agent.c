@@ -93,8 +93,38 @@ static void makes_an_agent_of_a_row(void **state)
 	assert_true(agent->cancel_on_disconnect);
 	assert_int_equal(agent->timeouts.idle_ms, 1234);
 	assert_int_equal(agent->timeouts.first_token_ms, conf.request_timeout_ms); /* never more than people wait */
+	assert_int_equal(agent->timeouts.headers_ms, conf.breaker_timeout_ms);
 	assert_false(agent->has_temperature);
 	agent_unref(agent);
+}
+
+static int64_t headers_ms(const char *timeouts, const struct conf *with)
+{
+	struct agent_row row = make_row();
+	struct agent *agent;
+	int64_t ms;
+
+	row.timeouts = str_from(timeouts);
+	agent = agent_new(&row, NULL, with);
+	ms = agent->timeouts.headers_ms;
+	agent_unref(agent);
+	return ms;
+}
+
+static void headers_may_take_what_the_breaker_allows_or_the_agent_says(void **state)
+{
+	struct conf short_one = conf;
+
+	(void)state;
+	assert_int_equal(conf.breaker_timeout_ms, 10000);
+	assert_int_equal(conf.request_timeout_ms, 30000);
+	assert_int_equal(headers_ms("{}", &conf), 10000);
+	assert_int_equal(headers_ms("{\"headersMs\":25000}", &conf), 25000);
+	assert_int_equal(headers_ms("{\"headersMs\":0}", &conf), 10000);
+	assert_int_equal(headers_ms("{\"headersMs\":86400000}", &conf), 30000);
+	short_one.request_timeout_ms = 5000; /* nobody waits longer */
+	assert_int_equal(headers_ms("{}", &short_one), 5000);
+	assert_int_equal(headers_ms("{\"headersMs\":0}", &short_one), 5000);
 }
 
 static void an_agent_that_cannot_work_is_inactive(void **state)
@@ -133,6 +163,7 @@ int main(void)
 		cmocka_unit_test(names_the_variable_that_is_missing),
 		cmocka_unit_test(never_gives_out_our_own_secrets),
 		cmocka_unit_test(makes_an_agent_of_a_row),
+		cmocka_unit_test(headers_may_take_what_the_breaker_allows_or_the_agent_says),
 		cmocka_unit_test(an_agent_that_cannot_work_is_inactive),
 		cmocka_unit_test(an_agent_not_from_the_file_keeps_its_text_as_it_is),
 	};
