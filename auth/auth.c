@@ -4,6 +4,7 @@
 #include "auth/first_admin.h"
 #include "auth/people.h"
 #include "base/conf.h"
+#include "db/credentials.h"
 
 /* Hashes that may wait, one of which takes about 0.1 s: who comes after them would wait for half a minute. */
 enum { MAX_WAITING = 256 };
@@ -17,6 +18,7 @@ void auth_init(struct auth *auth, struct loop *loop, struct pool *pool, const st
 		.address_window_s = conf->login_rate_window_s,
 	};
 	auth->people = people_new();
+	auth->credentials = credentials_new(loop, pool, conf);
 	auth->worker = worker_new(loop, MAX_WAITING);
 	auth->passwords = passwords_new(auth->worker, CRYPTO_COST);
 	if (*conf->admin_username)
@@ -28,6 +30,7 @@ void auth_fini(struct auth *auth)
 	first_admin_free(auth->first_admin);
 	passwords_free(auth->passwords);
 	worker_free(auth->worker);
+	credentials_free(auth->credentials);
 	people_free(auth->people);
 	*auth = (struct auth){.people = NULL};
 }

@@ -4,12 +4,14 @@
 #include "db/logins.h"
 
 struct conf;
+struct credentials;
 struct loop;
 struct people;
 struct pool;
 
 struct auth {
 	struct people *people;       /* owned, as all of these */
+	struct credentials *credentials;
 	struct worker *worker;
 	struct passwords *passwords;
 	struct first_admin *first_admin;

@@ -82,30 +82,4 @@ void keys_revoke(struct pool *pool, struct query *q, const struct audit_who *who
 	query_start(pool, q, &revoke_key);
 }
 
-static const struct statement find_key = {
-	"find_key",
-	"UPDATE api_keys k SET last_used_at = now() FROM users u WHERE u.id = k.user_id AND u.is_active AND k.hash = $1"
-	" AND k.revoked_at IS NULL AND coalesce(k.expires_at > now(), true)"
-	" RETURNING k.id, u.id, u.username, u.role, k.agents, ceil(extract(epoch FROM k.expires_at - now()))::bigint",
-	1,
-};
-
-void keys_find(struct pool *pool, struct query *q, struct str hash)
-{
-	query_text(q, hash);
-	query_start(pool, q, &find_key);
-}
-
-struct key_owner keys_owner(const struct query *q)
-{
-	return (struct key_owner){
-		.key_id = query_col(q, 0, 0),
-		.user_id = query_col(q, 0, 1),
-		.username = query_col(q, 0, 2),
-		.role = query_col(q, 0, 3),
-		.agents = query_col(q, 0, 4),
-		.expires_in_s = query_col_int(q, 0, 5),
-	};
-}
-
-const struct statement *const keys_statements[] = {&add_key, &list_keys, &list_keys_of_user, &revoke_key, &find_key, NULL};
+const struct statement *const keys_statements[] = {&add_key, &list_keys, &list_keys_of_user, &revoke_key, NULL};

@@ -22,11 +22,3 @@ struct key_row {
 struct key_row keys_row(const struct query *q, size_t i);
 /* user_id empty: whoever's it is. One row, a count: 0 if there is no such key, or it is revoked already. */
 void keys_revoke(struct pool *pool, struct query *q, const struct audit_who *who, struct str id, struct str user_id);
-
-/* Who holds the key, and that he used it. No row: nobody, or it is revoked or expired, or its user may not log in any more. */
-void keys_find(struct pool *pool, struct query *q, struct str hash);
-struct key_owner {
-	struct str key_id, user_id, username, role, agents;
-	int64_t expires_in_s; /* 0: it does not expire */
-};
-struct key_owner keys_owner(const struct query *q);

@@ -5,6 +5,7 @@ libdb_a_SOURCES = \
 	db/audit.c db/audit.h \
 	db/changes.c db/changes.h \
 	db/conns.c \
+	db/credentials.c db/credentials.h \
 	db/keys.c db/keys.h \
 	db/logins.c db/logins.h \
 	db/messages.c db/messages.h \

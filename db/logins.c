@@ -185,25 +185,6 @@ void logins_end(struct pool *pool, struct query *q, const struct audit_who *who,
 	query_start(pool, q, &end_login);
 }
 
-static const struct statement find_login = {
-	"login_find",
-	"SELECT u.id, u.username, u.role FROM logins l JOIN users u ON u.id = l.user_id"
-	" WHERE l.id = $1::uuid AND u.id = $2::uuid AND l.ended_at IS NULL AND l.expires_at > now() AND u.is_active",
-	2,
-};
-
-void logins_find(struct pool *pool, struct query *q, struct str login_id, struct str user_id)
-{
-	query_text(q, login_id);
-	query_text(q, user_id);
-	query_start(pool, q, &find_login);
-}
-
-struct login_owner logins_owner(const struct query *q)
-{
-	return (struct login_owner){.user_id = query_col(q, 0, 0), .username = query_col(q, 0, 1), .role = query_col(q, 0, 2)};
-}
-
 /* $5 names, $6 ids of their logins, $7 when they end (seconds since 1970), $8 address; for the audit entry: $9 how many there are in all
  * parts together, NULL in all parts but one, $10 whose they all are, $11 seconds. A row with the login and its user for each, in the order
  * of $6; without those whose user is not there or inactive. The users are locked, so that whoever disables one meanwhile ends these logins. */
@@ -219,5 +200,5 @@ const struct statement logins_issue_statement = {
 };
 
 const struct statement *const logins_statements[] = {
-	&look, &fail, &open_login, &refresh, &end_login, &find_login, &logins_issue_statement, NULL,
+	&look, &fail, &open_login, &refresh, &end_login, &logins_issue_statement, NULL,
 };

@@ -55,12 +55,5 @@ struct login_refreshed logins_refreshed(const struct query *q);
 
 void logins_end(struct pool *pool, struct query *q, const struct audit_who *who, struct str login_id);
 
-/* Whose login it is. No row: it has ended, or its user may not log in any more. */
-void logins_find(struct pool *pool, struct query *q, struct str login_id, struct str user_id);
-struct login_owner {
-	struct str user_id, username, role;
-};
-struct login_owner logins_owner(const struct query *q);
-
 /* For llmchatctl: many logins at once; parameters as in logins.c. */
 extern const struct statement logins_issue_statement;

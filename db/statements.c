@@ -7,6 +7,7 @@ static const struct statement *const *const lists[] = {
 	agents_statements,
 	audit_statements,
 	changes_statements,
+	credentials_statements,
 	keys_statements,
 	logins_statements,
 	messages_statements,

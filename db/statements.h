@@ -11,6 +11,7 @@ struct statement;
 extern const struct statement *const agents_statements[];
 extern const struct statement *const audit_statements[];
 extern const struct statement *const changes_statements[];
+extern const struct statement *const credentials_statements[];
 extern const struct statement *const keys_statements[];
 extern const struct statement *const logins_statements[];
 extern const struct statement *const messages_statements[];

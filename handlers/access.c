@@ -7,7 +7,7 @@
 #include "base/conf.h"
 #include "base/jwt.h"
 #include "base/secret.h"
-#include "db/keys.h"
+#include "db/credentials.h"
 #include "fcgi/conn.h"
 #include "handlers/limit.h"
 #include "handlers/owner.h"
@@ -22,6 +22,8 @@ struct asking {
 	struct str credential; /* what copies are found by: the login's id, or the key's hash */
 	struct uuid login_id, user_id;
 	uint64_t era;
+	struct credential wait; /* while PostgreSQL is asked */
+	struct request *request;
 };
 
 #define BAD_KEY     "This API key is not valid: it is unknown, revoked or expired."
@@ -134,6 +136,31 @@ static enum flow_next identify_start(struct request *r)
 	return FLOW_NEXT;
 }
 
+static void on_credential_done(struct op *op)
+{
+	flow_wake(CONTAINER_OF(op, struct asking, wait.op)->request);
+}
+
+static void cancel_wait(void *op)
+{
+	op_cancel(op);
+}
+
+static enum flow_next find_out(struct request *r, struct asking *asking)
+{
+	struct credentials *credentials = r->app->auth->credentials;
+
+	asking->era = people_era(r->app->auth->people);
+	asking->request = r;
+	asking->wait.op.done = on_credential_done;
+	arena_on_free(&r->arena, cancel_wait, &asking->wait.op);
+	if (asking->by == PERSON_BY_KEY)
+		credentials_find_key(credentials, &asking->wait, asking->credential);
+	else
+		credentials_find_login(credentials, &asking->wait, asking->credential, uuid_str(&asking->user_id));
+	return FLOW_WAIT;
+}
+
 static enum flow_next access_start(struct request *r)
 {
 	struct asking *asking = r->state;
@@ -154,57 +181,31 @@ static enum flow_next access_start(struct request *r)
 		return request_reject(r, asking->err);
 	if (r->person)
 		return authorize(r);
-	asking->era = people_era(r->app->auth->people);
-	if (asking->by == PERSON_BY_KEY)
-		keys_find(r->app->pool, &r->query, asking->credential);
-	else
-		logins_find(r->app->pool, &r->query, uuid_str(&asking->login_id), uuid_str(&asking->user_id));
-	return FLOW_WAIT;
-}
-
-static struct person key_facts(const struct query *q, int64_t *expires_in_s)
-{
-	struct key_owner owner = keys_owner(q);
-
-	*expires_in_s = owner.expires_in_s;
-	return (struct person){
-		.by = PERSON_BY_KEY,
-		.user_id = uuid_from(owner.user_id),
-		.credential_id = uuid_from(owner.key_id),
-		.is_admin = str_eq(owner.role, STR("admin")),
-		.username = owner.username,
-		.agents = owner.agents,
-	};
-}
-
-static struct person login_facts(const struct query *q, const struct asking *asking)
-{
-	struct login_owner owner = logins_owner(q);
-
-	return (struct person){
-		.by = PERSON_BY_LOGIN,
-		.user_id = uuid_from(owner.user_id),
-		.credential_id = asking->login_id,
-		.is_admin = str_eq(owner.role, STR("admin")),
-		.username = owner.username,
-	};
+	return find_out(r, asking);
 }
 
 static enum flow_next access_finish(struct request *r)
 {
 	const struct asking *asking = r->state;
-	int64_t expires_in_s = 0;
+	struct credential_holder holder;
 	struct person facts;
 
 	r->state = NULL;
-	if (r->query.op.err) /* nobody knows: never "not logged in" */
-		return request_reject(r, r->query.op.err);
-	if (query_n_rows(&r->query) == 0)
+	if (asking->wait.op.err) /* nobody knows: never "not logged in" */
+		return request_reject(r, asking->wait.op.err);
+	if (!asking->wait.found)
 		return asking->by == PERSON_BY_KEY ? request_reject_because(r, ERR_TOKEN_INVALID, NULL, BAD_KEY)
 						   : request_reject(r, ERR_TOKEN_INVALID);
-	facts = asking->by == PERSON_BY_KEY ? key_facts(&r->query, &expires_in_s) : login_facts(&r->query, asking);
-	r->person = people_add(r->app->auth->people, asking->era, asking->credential, &facts, expires_in_s);
-	query_fini(&r->query);
+	holder = credential_holder(&asking->wait);
+	facts = (struct person){
+		.by = asking->by,
+		.user_id = uuid_from(holder.user_id),
+		.credential_id = uuid_from(holder.id),
+		.is_admin = str_eq(holder.role, STR("admin")),
+		.username = holder.username,
+		.agents = holder.agents,
+	};
+	r->person = people_add(r->app->auth->people, asking->era, asking->credential, &facts, holder.expires_in_s);
 	return authorize(r);
 }
 

@@ -1,4 +1,5 @@
-"""All connections are taken by statements that wait for a lock: whoever comes then hears 503 in time, and nobody 401."""
+"""All connections are taken by statements that wait for a lock: whoever comes then hears 503 in time, and nobody 401. Many whom nobody knows yet take
+a few of them."""
 
 import threading
 import time
@@ -46,3 +47,27 @@ def test_an_exhausted_pool_is_503_in_time_and_never_401(stack, admin):  # noqa: 
     for one in holders:
         one.join()
     wait_for(lambda: all(call().status == 200 for call in calls), 10, "everybody to be served again")
+
+
+def our_backends(stack, waiting=""):
+    return int(stack.sql_one(f"SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'llmchat-%' {waiting}", superuser=True))
+
+
+def test_many_who_arrive_at_once_are_looked_up_with_a_few_statements(stack, admin):  # noqa: F811
+    tokens = stack.ctl("token", "issue", "--count", "60").stdout.split()
+    key = admin.make_key()["key"]
+    restart(stack, DB_MAX_CONNECTIONS=42, DB_CONNECTION_TIMEOUT=8000)
+    thread = locked(stack, "users", 5)
+    answers = []
+    threads = [threading.Thread(target=lambda token=token: answers.append(stack.get("/api/auth/verify", token=token))) for token in [*tokens, *[key] * 20]]
+    for one in threads:
+        one.start()
+    # Of each responder two for logins, two for keys.
+    wait_for(lambda: our_backends(stack, "AND wait_event_type = 'Lock'") >= 8, 4, "the look-ups to wait")
+    while thread.is_alive():
+        assert our_backends(stack) < 20
+        time.sleep(0.1)
+    for one in threads:
+        one.join()
+    assert [answer.status for answer in answers] == [200] * len(threads), [answer for answer in answers if answer.status != 200]
+    assert len({answer.data["user"]["id"] for answer in answers}) == len(tokens) + 1

@@ -41,7 +41,7 @@ FUNCTION = "in a function or trigger, where EXPLAIN does not look: tests/unit/db
 INDEXES = {
     "agent_configs_pkey": "get_agents",
     "agent_configs_provider_active": GUIDE,
-    "api_keys_hash_key": "find_key",
+    "api_keys_hash_key": "find_keys",
     "api_keys_pkey": "revoke_key",
     "api_keys_user": "list_keys_of_user",
     "audit_log_actor": "list_audit_of_user",
@@ -68,7 +68,7 @@ INDEXES = {
     "login_failures_expires": "expire_login_failures",
     "login_failures_pkey": "login_fail",
     "logins_expires": "expire_logins",
-    "logins_pkey": "login_find",
+    "logins_pkey": "find_logins",
     "logins_user": "revoke_user",
     "refresh_tokens_login": "DELETE FROM refresh_tokens WHERE login_id = $1",  # they go with their login
     "refresh_tokens_pkey": "login_refresh",

@@ -61,6 +61,69 @@ void insert_login(struct world *w, const char *id, const char *user_id)
 	run_sql(w, sql);
 }
 
+static struct str keep(char *to, struct str text)
+{
+	assert_true(text.len < sizeof(((struct lookup *)NULL)->texts[0]));
+	memcpy(to, text.p, text.len);
+	return (struct str){to, text.len};
+}
+
+static void on_found(struct op *op)
+{
+	struct lookup *l = CONTAINER_OF(CONTAINER_OF(op, struct credential, op), struct lookup, c);
+	struct credential_holder holder;
+
+	assert_false(l->done);
+	l->done = true;
+	l->err = op->err;
+	l->found = l->c.found;
+	l->took_us = clock_mono_us() - l->began_us;
+	if (!l->found)
+		return;
+	holder = credential_holder(&l->c);
+	l->holder = (struct credential_holder){
+		.id = keep(l->texts[0], holder.id),
+		.user_id = keep(l->texts[1], holder.user_id),
+		.username = keep(l->texts[2], holder.username),
+		.role = keep(l->texts[3], holder.role),
+		.agents = keep(l->texts[4], holder.agents),
+		.expires_in_s = holder.expires_in_s,
+	};
+}
+
+struct credential *lookup_begin(struct lookup *l)
+{
+	*l = (struct lookup){.c = {.op = {.done = on_found}}, .began_us = clock_mono_us()};
+	return &l->c;
+}
+
+static void finish_lookup(struct world *w, struct credentials *credentials, struct lookup *l)
+{
+	wait_done(w, &l->done);
+	assert_int_equal(l->err, 0);
+	credentials_free(credentials);
+}
+
+const struct lookup *find_login(struct world *w, const char *login_id, const char *user_id)
+{
+	struct credentials *credentials = credentials_new(w->loop, w->pool, &w->conf);
+	static struct lookup l;
+
+	credentials_find_login(credentials, lookup_begin(&l), str_from(login_id), str_from(user_id));
+	finish_lookup(w, credentials, &l);
+	return &l;
+}
+
+const struct lookup *find_key(struct world *w, struct str hash)
+{
+	struct credentials *credentials = credentials_new(w->loop, w->pool, &w->conf);
+	static struct lookup l;
+
+	credentials_find_key(credentials, lookup_begin(&l), hash);
+	finish_lookup(w, credentials, &l);
+	return &l;
+}
+
 /* Turns the loop until the number of sql is at least n. */
 static void wait_number(struct world *w, const char *sql, int64_t n)
 {

@@ -1,6 +1,7 @@
 /* What the tests of accounts share: three users, statements that are held up so that others meet them half-way. */
 #pragma once
 #include "db/audit.h"
+#include "db/credentials.h"
 #include "tests/unit/db/fixture.h"
 
 #define ANNA    "00000000-0000-7000-8000-00000000000a" /* an administrator */
@@ -23,6 +24,21 @@ void expect_rows(struct world *w, struct ask *a, size_t n_rows);
 struct str hash_of(unsigned n);
 /* A login that ends tomorrow. */
 void insert_login(struct world *w, const char *id, const char *user_id);
+
+/* One look-up and what it found; its texts are its own. */
+struct lookup {
+	struct credential c;
+	bool done, found;
+	int err;
+	uint64_t began_us, took_us;
+	struct credential_holder holder;
+	char texts[5][64];
+};
+/* To be started, as by credentials_find_key(…, lookup_begin(&l), …); what was found before is forgotten. */
+struct credential *lookup_begin(struct lookup *l);
+/* One by itself, which must not fail; good until the next. */
+const struct lookup *find_login(struct world *w, const char *login_id, const char *user_id);
+const struct lookup *find_key(struct world *w, struct str hash);
 
 /* A statement of a transaction that goes on until let_go: sql, which ends with a semicolon, has happened but is not committed. */
 struct holder {

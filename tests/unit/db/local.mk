@@ -1,6 +1,6 @@
 check_PROGRAMS += tests/unit/db/test_pool tests/unit/db/test_pool_faults tests/unit/db/test_sqlstate tests/unit/db/test_turn_writes \
 	tests/unit/db/test_users tests/unit/db/test_logins tests/unit/db/test_login_races tests/unit/db/test_refresh \
-	tests/unit/db/test_keys tests/unit/db/test_audit tests/unit/db/test_retention tests/unit/db/test_changes \
+	tests/unit/db/test_keys tests/unit/db/test_credentials tests/unit/db/test_audit tests/unit/db/test_retention tests/unit/db/test_changes \
 	tests/unit/db/test_plans tests/unit/db/test_usage tests/unit/db/test_search
 db_test_world = \
 	tests/unit/db/fixture.c tests/unit/db/fixture.h \
@@ -43,6 +43,10 @@ tests_unit_db_test_refresh_LDADD = $(db_test_libs)
 tests_unit_db_test_keys_SOURCES = tests/unit/db/test_keys.c $(db_test_accounts)
 tests_unit_db_test_keys_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_db_test_keys_LDADD = $(db_test_libs)
+
+tests_unit_db_test_credentials_SOURCES = tests/unit/db/test_credentials.c $(db_test_accounts)
+tests_unit_db_test_credentials_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_db_test_credentials_LDADD = $(db_test_libs)
 
 tests_unit_db_test_audit_SOURCES = tests/unit/db/test_audit.c $(db_test_accounts)
 tests_unit_db_test_audit_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)

@@ -287,19 +287,14 @@ static void a_hash_that_was_made_anew_replaces_the_old_one(void **state)
 
 static bool is_found(struct world *w, const char *login_id, const char *user_id)
 {
-	struct ask a = {.order = 0};
-	bool found;
+	const struct lookup *l = find_login(w, login_id, user_id);
 
-	logins_find(w->pool, ask_begin(w, &a), str_from(login_id), str_from(user_id));
-	assert_int_equal(ask_end(w, &a), 0);
-	found = query_n_rows(&a.q) == 1;
-	if (found) {
-		struct login_owner owner = logins_owner(&a.q);
-
-		assert_true(str_eq(owner.user_id, STR(BERT)) && str_eq(owner.username, STR("Bert")) && str_eq(owner.role, STR("user")));
+	if (l->found) {
+		assert_true(str_eq(l->holder.id, str_from(login_id)) && str_eq(l->holder.user_id, STR(BERT)));
+		assert_true(str_eq(l->holder.username, STR("Bert")) && str_eq(l->holder.role, STR("user")));
+		assert_true(l->holder.agents.len == 0 && l->holder.expires_in_s == 0);
 	}
-	query_fini(&a.q);
-	return found;
+	return l->found;
 }
 
 static void a_login_is_found_until_it_ends_or_its_user_may_not_log_in(void **state)
