@@ -37,6 +37,7 @@ libhandlers_a_SOURCES = \
 	handlers/render.c handlers/render.h \
 	handlers/reply.c \
 	handlers/request.c handlers/request.h \
+	handlers/round.c handlers/round.h \
 	handlers/router.c handlers/router.h \
 	handlers/search.c handlers/search.h \
 	handlers/session_edit.c handlers/session_edit.h \
