@@ -6,7 +6,7 @@
 #include "base/op.h"
 #include "base/process.h"
 
-enum { CONTROL_MAX_COMMAND = 256, CONTROL_MAX_ANSWER = 64 * 1024 };
+enum { CONTROL_MAX_COMMAND = 1024, CONTROL_MAX_ANSWER = 64 * 1024 };
 
 struct control {
 	struct loop *loop; /* borrowed */

@@ -431,6 +431,7 @@ struct turn *turn_start(struct turns *turns, const struct turn_request *request)
 	turn->chat_id = arena_copy(&turn->arena, request->chat_id.len ? request->chat_id : uuid_str(&turn->session_id));
 	turn->log = (struct log_ctx){.request_id = arena_cstr(&turn->arena, str_from(request->request_id)), .step = "turn"};
 	turn->user_id = arena_copy(&turn->arena, request->user_id);
+	turn->answer_client_id = request->answer_client_id.len ? arena_copy(&turn->arena, request->answer_client_id) : STR("");
 	answer_init(&turn->answer, turns->loop, &turns->budget);
 	list_init(&turn->write.node);
 	list_init(&turn->gone.node);

@@ -48,7 +48,7 @@ struct turn {
 	enum turn_state state;
 	struct agent *agent; /* who was asked; who answers, once he does */
 	struct answer answer;
-	struct str chat_id, user_id; /* in arena */
+	struct str chat_id, user_id, answer_client_id; /* in arena; the last may be empty */
 	struct uuid session_id, question_id, answer_id;
 	struct log_ctx log;
 	bool plain, settled;

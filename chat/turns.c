@@ -53,6 +53,25 @@ struct turn *turns_find(const struct turns *turns, struct str answer_id)
 	return NULL;
 }
 
+struct turn *turns_find_of(const struct turns *turns, struct str user_id, struct str answer_ref)
+{
+	struct turn *found = NULL;
+
+	for (struct list *l = turns->live.prev; l != &turns->live; l = l->prev) {
+		struct turn *turn = CONTAINER_OF(l, struct turn, node);
+
+		if (!str_eq_nocase(turn->user_id, user_id))
+			continue;
+		if (!str_eq_nocase(uuid_str(&turn->answer_id), answer_ref) && !str_eq(turn->answer_client_id, answer_ref))
+			continue;
+		if (!turn->status)
+			return turn;
+		if (!found)
+			found = turn;
+	}
+	return found;
+}
+
 void turns_interrupt_all(struct turns *turns)
 {
 	for (struct list *l = turns->live.next, *next; l != &turns->live; l = next) {

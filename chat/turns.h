@@ -41,6 +41,9 @@ void turns_count(struct turns *turns, int change);
 void turns_fini(struct turns *turns);
 /* The live turn that writes this answer; NULL if there is none. Looks at all of them. */
 struct turn *turns_find(const struct turns *turns, struct str answer_id);
+/* The user's turn that writes this answer, or one that the client called so: the newest that goes on, else the newest whose ending is
+ * being stored or read; NULL if there is none. */
+struct turn *turns_find_of(const struct turns *turns, struct str user_id, struct str answer_ref);
 /* Interrupts all: their endings are still to be stored, watch n_live. */
 void turns_interrupt_all(struct turns *turns);
 /* Drops what is left, whatever its state; for the end of a drain that took too long. */

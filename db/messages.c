@@ -191,6 +191,32 @@ struct question_row messages_question(const struct query *q)
 	};
 }
 
+#define IS_ANSWER "m.role = 'assistant' AND ($2::jsonb IS NULL OR $2::jsonb ? m.agent_id)"
+static const struct statement find_answer = {
+	"find_answer",
+	"SELECT id, status FROM ("
+	" SELECT m.id, m.status, 1 AS place FROM chat_messages m JOIN chat_sessions s ON s.id = m.session_id"
+	"  WHERE m.id = $4::uuid AND s.user_id = $1::uuid AND s.status <> 'deleted' AND " IS_ANSWER
+	" UNION ALL SELECT m.id, m.status, 2 FROM"
+	"  (SELECT id FROM chat_sessions WHERE user_id = $1::uuid AND status = 'active' ORDER BY updated_at DESC LIMIT 10) s"
+	"  CROSS JOIN LATERAL (SELECT * FROM chat_messages WHERE session_id = s.id ORDER BY created_at DESC, id DESC LIMIT 20) m"
+	"  WHERE m.client_id = $3 AND " IS_ANSWER
+	") found ORDER BY place, id DESC LIMIT 1",
+	4,
+};
+
+void messages_find_answer(struct pool *pool, struct query *q, const struct session_owner *owner, struct str answer_ref)
+{
+	session_owner_params(q, owner);
+	message_ref_params(q, answer_ref);
+	query_start(pool, q, &find_answer);
+}
+
+struct answer_row messages_answer(const struct query *q)
+{
+	return (struct answer_row){.id = query_col(q, 0, 0), .status = query_col(q, 0, 1)};
+}
+
 static const struct statement rate_message = {
 	"rate_message",
 	"WITH target AS MATERIALIZED (SELECT s.id AS session_id, m.id FROM chat_sessions s LEFT JOIN LATERAL " MESSAGE " m ON m.role = 'assistant'"
@@ -215,5 +241,5 @@ void messages_rate(struct pool *pool, struct query *q, const struct session_owne
 }
 
 const struct statement *const messages_statements[] = {
-	&find_owners, &interrupt_owned, &list_messages, &export_messages, &find_question, &rate_message, NULL,
+	&find_owners, &interrupt_owned, &list_messages, &export_messages, &find_question, &find_answer, &rate_message, NULL,
 };

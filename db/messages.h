@@ -45,6 +45,14 @@ struct question_row {
 };
 struct question_row messages_question(const struct query *q);
 
+/* How an answer of the owner's ended, or `streaming`. answer_ref: its id, or what the client called it: that is looked for among the latest
+ * messages of the latest sessions only. No row: there is none. */
+void messages_find_answer(struct pool *pool, struct query *q, const struct session_owner *owner, struct str answer_ref);
+struct answer_row {
+	struct str id, status;
+};
+struct answer_row messages_answer(const struct query *q);
+
 /* The owner's rating of an answer: good, bad, or empty to take it back. No row: no such session; a NULL: no such answer in it. */
 void messages_rate(struct pool *pool, struct query *q, const struct session_owner *owner, struct str session_ref, struct str message_ref,
 		   struct str rating, struct str comment);

@@ -154,6 +154,30 @@ static void set_log_level(struct app *app, struct str level, struct buf *answer)
 	buf_add_cstr(answer, "{\"ok\":true}");
 }
 
+static void find(struct app *app, struct str argument, struct buf *answer)
+{
+	struct str id = argument, user_id = str_cut(&id, ' ');
+	struct json_writer w = {.out = answer};
+	const struct turn *turn;
+
+	if (!uuid_valid(user_id) || id.len == 0) {
+		refuse(answer, "BAD_COMMAND", "find needs the id of a user, a UUID, and the id of an answer.");
+		return;
+	}
+	turn = turns_find_of(app->turns, user_id, id);
+	if (!turn) {
+		refuse(answer, "NOT_FOUND", "No live turn of this user writes this answer.");
+		return;
+	}
+	json_open(&w, '{');
+	json_add_bool(&w, "ok", true);
+	json_add_str(&w, "answerId", uuid_str(&turn->answer_id));
+	json_add_str(&w, "agentId", turn->agent->id);
+	if (turn->status)
+		json_add_cstr(&w, "status", turn->status);
+	json_close(&w, '}');
+}
+
 static void stop(struct app *app, struct str answer_id, struct buf *answer)
 {
 	struct turn *turn = turns_find(app->turns, answer_id);
@@ -200,6 +224,7 @@ static const struct command {
 } commands[] = {
 	{"state", false, state},
 	{"log", true, set_log_level},
+	{"find", true, find},
 	{"stop", true, stop},
 	{"reset-breaker", true, reset_breaker},
 	{"reset-breakers", false, reset_breakers},
@@ -223,5 +248,5 @@ void host_command(void *arg, struct str command, struct buf *answer)
 		commands[i].run(arg, rest, answer);
 		return;
 	}
-	refuse(answer, "BAD_COMMAND", "The commands are: state, log LEVEL, stop ANSWER_ID, reset-breaker AGENT_ID, reset-breakers, drain.");
+	refuse(answer, "BAD_COMMAND", "The commands are: state, log LEVEL, find USER_ID ID, stop ANSWER_ID, reset-breaker AGENT_ID, reset-breakers, drain.");
 }

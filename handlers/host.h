@@ -1,6 +1,8 @@
 /* What a responder shows the others of its host, and what they (and llmchatctl) may tell it over its control socket:
  *   state            counts, loop, database, and the live turns: ids, ages and states, never any text
  *   log LEVEL        from now on: debug, info, warn or error
+ *   find USER_ID ID  this user's turn that writes this answer, which may be what the client called it: answerId, agentId, and status once
+ *                    it is known how it ends
  *   stop ANSWER_ID   ends the live turn that writes this answer, as its user's stop does
  *   reset-breaker ID closes an agent's circuit breaker: {"ok":true,"changed":…}
  *   reset-breakers   closes all of them

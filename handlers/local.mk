@@ -19,6 +19,7 @@ libhandlers_a_SOURCES = \
 	handlers/chat.c handlers/chat.h \
 	handlers/chat_content.c handlers/chat_content.h \
 	handlers/chat_request.c handlers/chat_request.h \
+	handlers/chat_stop.c handlers/chat_stop.h \
 	handlers/cors.c handlers/cors.h \
 	handlers/cursor.c handlers/cursor.h \
 	handlers/export_format.c handlers/export_format.h \

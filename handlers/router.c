@@ -11,6 +11,7 @@
 #include "handlers/agents_import.h"
 #include "handlers/analytics.h"
 #include "handlers/chat.h"
+#include "handlers/chat_stop.h"
 #include "handlers/cors.h"
 #include "handlers/health.h"
 #include "handlers/history.h"
@@ -55,6 +56,7 @@ static const struct route routes[] = {
 	{"GET", "/api/agents/:id/validate", WHO_ADMIN, false, admin_agents_validate_steps},
 	{"POST", "/api/chat/completions", WHO_OWNER, true, chat_steps},
 	{"POST", "/api/chat/messages", WHO_OWNER, true, chat_steps},
+	{"POST", "/api/chat/messages/:id/stop", WHO_OWNER, false, chat_stop_steps},
 	{"GET", "/api/chat/sessions/:id/messages", WHO_OWNER, false, sessions_messages_steps},
 	{"GET", "/api/chat/history", WHO_OWNER, false, session_list_steps},
 	{"GET", "/api/chat/history/:id", WHO_OWNER, false, sessions_history_steps},

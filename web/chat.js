@@ -4,6 +4,8 @@ import { addReasoning, follow, makeMessage, seconds, setState, STATES, textOf, t
 import { $, element, notice, recall, remember, say } from './page.js';
 import { LoginEnded, me, send } from './tokens.js';
 
+const PATIENCE_MS = 5000;
+
 const agentBox = $('agent'), log = $('log'), input = $('input');
 
 let agents = [];
@@ -11,7 +13,7 @@ let agent = null;      // the chosen one
 let whose = '';        // whose chat it is: a user's id, '' for a visitor
 let isOpen = false;    // it is on the screen, or being loaded
 let chatId = '';       // the chat on the screen, '' before the first question
-let live = null;       // the answer being read now: {abort}
+let live = null;       // the answer being read now: {abort, id, stopping}
 let ready = false;     // stored messages are loaded, so questions may follow
 let view = 0;          // counts what the screen was set to; whoever awaited compares it afterwards
 let shown = [];        // the stored messages on the screen, as JSON, to redraw only what changed
@@ -25,8 +27,8 @@ function setChat(id) {
 	if (agent) remember(chatKey(), id);
 }
 
-// The page names the chat, so that a reload finds it even before the first event.
-const newChatId = () => 'web-' + crypto.getRandomValues(new Uint32Array(4)).join('-');
+// The page names the chat, so that a reload finds it even before the first event, and the answer, so that it can be stopped by then.
+const newId = () => 'web-' + crypto.getRandomValues(new Uint32Array(4)).join('-');
 
 function offerStored(m) {
 	const button = element('button', '', 'Show the stored answer');
@@ -120,9 +122,9 @@ async function ask() {
 	view++;                                        // a look at stored messages under way is void
 	clearTimeout(pollTimer);
 	notice('');
-	if (!chatId) setChat(newChatId());
+	if (!chatId) setChat(newId());
 
-	const run = { abort: new AbortController() };
+	const run = { abort: new AbortController(), id: newId(), stopping: false };
 	const asked = makeMessage('user', question), m = makeMessage('assistant', '', agent.name);
 	log.append(asked.box, m.box);
 	setState(m, 'streaming', 'waiting…');
@@ -138,7 +140,7 @@ async function ask() {
 	try {
 		const response = await send('/api/chat/completions', {
 			method: 'POST', accept: 'text/event-stream', signal: run.abort.signal,
-			body: { agentId: agent.id, chatId, stream: true, messages: [{ role: 'user', content: question }] },
+			body: { agentId: agent.id, chatId, stream: true, responseChatItemId: run.id, messages: [{ role: 'user', content: question }] },
 		});
 		requestId = response.headers.get('X-Request-Id') || '';
 		if (!/^text\/event-stream\b/.test(response.headers.get('Content-Type'))) await refuse(response);
@@ -191,6 +193,19 @@ async function ask() {
 	say(m.error.textContent || (finish ? 'Answer: ' + m.text.data : m.state.textContent));
 }
 
+// The server stops, and says so where the answer is read. If it cannot be told, or is asked twice, we stop reading.
+async function stop() {
+	const run = live;
+	input.focus();
+	if (!run || run.stopping) return run?.abort.abort();
+	run.stopping = true;
+	try {
+		await send(`/api/chat/messages/${run.id}/stop`, { method: 'POST', signal: AbortSignal.timeout(PATIENCE_MS) });
+	} catch {
+		run.abort.abort();
+	}
+}
+
 // The question never reached the server: it is for the person to send it again, once he has logged in.
 function takeBack(question, messages, run) {
 	for (const m of messages) m.box.remove();
@@ -237,7 +252,7 @@ input.addEventListener('keydown', (e) => {
 	if (!e.repeat) ask();
 });
 $('form').addEventListener('submit', (e) => { e.preventDefault(); ask(); });
-$('stop').addEventListener('click', () => { live?.abort.abort(); input.focus(); });
+$('stop').addEventListener('click', stop);
 $('fresh').addEventListener('click', () => { setChat(''); showStored(); input.focus(); say('New chat.'); });
 agentBox.addEventListener('change', () => choose(agentBox.value));
 

@@ -91,6 +91,16 @@ def test_a_browser_logs_in_chats_and_keeps_what_was_typed(make_stack):
         page.js("document.getElementById('input').value = ''")
         ask(page, "Three", 3)
 
+        page.js("document.getElementById('agent').value = 'demo-zh'; document.getElementById('agent').dispatchEvent(new Event('change'))")
+        page.wait("!document.getElementById('send').disabled && document.querySelectorAll('.assistant').length == 0")
+        page.type("Four")
+        page.press("Enter")
+        page.wait("document.querySelector('.assistant > .text')?.textContent")
+        page.click("#stop")
+        page.wait("!document.querySelector('.live')")
+        assert page.js("document.querySelector('.assistant .state').textContent") == "stopped"
+        assert stack.sql("SELECT status FROM chat_messages WHERE agent_id = 'demo-zh' AND role = 'assistant'") == [["stopped"]]
+
         page.click("#who")
         page.click("#logout")
         page.wait("document.getElementById('login').checkVisibility()")

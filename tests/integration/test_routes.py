@@ -23,6 +23,7 @@ OK, CREATED = (200, "SUCCESS"), (201, "SUCCESS")
 NOBODY, EXPIRED, INVALID = (401, "AUTHENTICATION_REQUIRED"), (401, "TOKEN_EXPIRED"), (401, "TOKEN_INVALID")
 FORBIDDEN, NO_ADMIN = (403, "FORBIDDEN"), (403, "ADMIN_REQUIRED")
 NO_SESSION, NO_KEY, NO_TURN, NO_MODEL = (404, "SESSION_NOT_FOUND"), (404, "KEY_NOT_FOUND"), (404, "TURN_NOT_FOUND"), (404, "MODEL_NOT_FOUND")
+NO_MESSAGE = (404, "MESSAGE_NOT_FOUND")
 NO_AGENT = (404, "AGENT_NOT_FOUND")
 STREAM = (200, "a stream")
 
@@ -82,6 +83,7 @@ EXPECTED = {
     ("GET", "/api/agents/:id/validate"): route("admin", params=lambda world, who: "other"),
     ("POST", "/api/chat/completions"): route("owner", body=lambda world, who: CHAT, session=True, limited=FORBIDDEN),
     ("POST", "/api/chat/messages"): route("owner", body=lambda world, who: CHAT, session=True, limited=FORBIDDEN),
+    ("POST", "/api/chat/messages/:id/stop"): route("owner", NO_MESSAGE, params=lambda world, who: str(uuid.uuid4()), limited=NO_MESSAGE),
     ("GET", "/api/chat/sessions/:id/messages"): route("owner", OK, NO_SESSION, NO_SESSION, params=lambda world, who: SESSION, session=True, limited=NO_SESSION),
     ("GET", "/api/chat/history"): route("owner"),
     ("GET", "/api/chat/history/:id"): route("owner", OK, NO_SESSION, NO_SESSION, params=lambda world, who: SESSION, session=True, limited=NO_SESSION),
@@ -377,8 +379,9 @@ def walk_session(world, walk):  # pylint: disable=redefined-outer-name
 
 def test_the_table_of_expectations_is_the_table_of_routes(stack):
     assert {key: expected.who for key, expected in EXPECTED.items()} == {key: who for key, (who, _) in table(stack).items()}
-    # Whatever takes a session is walked with those of others; test_sessions.py and test_history.py do that where one would be gone afterwards.
-    elsewhere = {("DELETE", "/api/chat-sessions/:id"), ("DELETE", "/api/chat/history/:id"), ("POST", "/api/chat/history/:id/retry")}
+    # Whatever takes a session is walked with those of others; test_sessions.py, test_history.py and test_stop.py do that where one would be gone afterwards.
+    elsewhere = {("DELETE", "/api/chat-sessions/:id"), ("DELETE", "/api/chat/history/:id"), ("POST", "/api/chat/history/:id/retry"),
+                 ("POST", "/api/chat/messages/:id/stop")}
     takes = [key for key in EXPECTED if re.search(r"(session|history).*/:id|/chat/(messages|completions)", key[1])]
     assert [key for key in takes if not EXPECTED[key].session and key not in elsewhere] == []
 

@@ -136,6 +136,7 @@ static void messages(void **state)
 	struct world *w = *state;
 	struct ask a = {.done = false};
 	const char *page[] = {"chat_sessions_user_id_name_key", "chat_messages_session_created", "chat_feedback_pkey", NULL};
+	const char *answer[] = {"chat_messages_pkey", "chat_sessions_user_updated", "chat_messages_session_created", NULL};
 
 	world_pool(w, 1, 1);
 	messages_list(w->pool, ask_begin(w, &a), &anna, STR("s2"), STR(""), 50, 0);
@@ -149,6 +150,10 @@ static void messages(void **state)
 	messages_find_question(w->pool, ask_begin(w, &a), &anna, STR("s2"), STR("x"));
 	prepare(w, &a);
 	expect_indexes(w, "find_question(" ANNA ", NULL, 's2', NULL, 'x', " ID ")", (const char *[]){"chat_messages_session_created", "chat_messages_pkey", NULL});
+	messages_find_answer(w->pool, ask_begin(w, &a), &anna, STR("x"));
+	prepare(w, &a);
+	expect_indexes(w, "find_answer(" ANNA ", NULL, 'x', " ID ")", answer);
+	expect_indexes(w, "find_answer(" ANNA ", '[\"a1\"]', 'x', NULL)", &answer[1]);
 	messages_rate(w->pool, ask_begin(w, &a), &anna, STR("s2"), STR("x"), STR("good"), STR(""));
 	prepare(w, &a);
 	expect_indexes(w, "rate_message(" ANNA ", NULL, 's2', NULL, 'x', " ID ", 'good', NULL)", (const char *[]){"chat_feedback_pkey", NULL});

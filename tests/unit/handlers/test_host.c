@@ -197,6 +197,41 @@ static void stop_finds_only_a_turn_that_goes_on(void **state)
 	take_turns(all, 2);
 }
 
+static void find_is_for_the_turns_of_one_user(void **state)
+{
+	struct agent agent = {.id = STR("a")};
+	struct turn *all = put_turns(4, &agent);
+	char command[256];
+
+	(void)state;
+	all[0].answer_client_id = all[1].answer_client_id = all[3].answer_client_id = STR("mine 你的/1");
+	all[3].user_id = STR("0190a1b2-0000-7000-8000-000000000002");
+	assert_false(tell(STR("find 0190a1b2-0000-7000-8000-000000000001 mine")));
+	assert_text(code(), "NOT_FOUND");
+	/* The newest of his own. */
+	assert_true(tell(STR("find 0190A1B2-0000-7000-8000-000000000001 mine 你的/1")));
+	assert_str(json_as_str(json_get(answer, "answerId")), uuid_str(&all[1].answer_id));
+	assert_text(json_as_str(json_get(answer, "agentId")), "a");
+	assert_null(json_get(answer, "status"));
+	/* Rather one that goes on. */
+	all[1].status = "complete";
+	all[1].state = TURN_ENDING;
+	assert_true(tell(STR("find 0190a1b2-0000-7000-8000-000000000001 mine 你的/1")));
+	assert_str(json_as_str(json_get(answer, "answerId")), uuid_str(&all[0].answer_id));
+	all[0].status = "stopped";
+	assert_true(tell(STR("find 0190a1b2-0000-7000-8000-000000000001 mine 你的/1")));
+	assert_text(json_as_str(json_get(answer, "status")), "complete");
+	/* By its own id, which is not another's to find. A client's name that is empty is none. */
+	snprintf(command, sizeof(command), "find 0190a1b2-0000-7000-8000-000000000001 %s", all[2].answer_id.text);
+	assert_true(tell(str_from(command)));
+	snprintf(command, sizeof(command), "find 0190a1b2-0000-7000-8000-000000000002 %s", all[2].answer_id.text);
+	assert_false(tell(str_from(command)));
+	assert_text(code(), "NOT_FOUND");
+	assert_false(tell(STR("find 0190a1b2-0000-7000-8000-000000000001 ")));
+	assert_text(code(), "BAD_COMMAND");
+	take_turns(all, 4);
+}
+
 static void refuses_rubbish(void **state)
 {
 	static const struct str rubbish[] = {
@@ -220,6 +255,12 @@ static void refuses_rubbish(void **state)
 		CONST_STR("log  debug"),
 		CONST_STR("log DEBUG"),
 		CONST_STR("log\0debug"),
+		CONST_STR("find"),
+		CONST_STR("find "),
+		CONST_STR("find x"),
+		CONST_STR("find  x"),
+		CONST_STR("find anna x"),
+		CONST_STR("find 0190a1b2-0000-7000-8000-000000000001"),
 		CONST_STR("stop"),
 		CONST_STR("stop "),
 		CONST_STR("stop all"),
@@ -281,6 +322,7 @@ int main(void)
 		T(state_says_what_it_counts),
 		T(state_lists_the_oldest_turns_and_no_text),
 		T(stop_finds_only_a_turn_that_goes_on),
+		T(find_is_for_the_turns_of_one_user),
 		T(refuses_rubbish),
 		T(log_sets_the_level),
 		T(drain_is_what_a_signal_does),
