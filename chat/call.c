@@ -22,11 +22,6 @@ static void try_agent(struct call *call);
 
 /* ---- what a failure means ---- */
 
-static bool is_timeout_of_ours(const struct call *call)
-{
-	return call->op.err == -ERR_UPSTREAM_TIMEOUT && call->stream.status != 408 && call->stream.status != 504;
-}
-
 /* The status that the provider gave, in its header or in an error frame; 0: none. */
 static int status_of(const struct llm_stream *s)
 {
@@ -43,7 +38,7 @@ static enum breaker_outcome outcome_of(const struct call *call, int err)
 		return BREAKER_SUCCESS;
 	if (status >= 400 && status < 500 && status != 408)
 		return BREAKER_NEITHER;
-	if (strcmp(call->stream.reason, "total_timeout") == 0 || (call->hurried && is_timeout_of_ours(call)))
+	if (strcmp(call->stream.reason, "total_timeout") == 0 || (call->hurried && err == -ERR_UPSTREAM_TIMEOUT && !status))
 		return BREAKER_NEITHER;
 	return BREAKER_FAILURE;
 }

@@ -182,6 +182,7 @@ def test_a_breaker_opens_and_tries_and_closes(visitor):
     with visitor.stream("breaks") as stream:
         assert (stream.status, stream.json()["code"]) == (503, "CIRCUIT_BREAKER_OPEN")
     assert n_calls(visitor) == 5
+    assert visitor.get("/api/agents/breaks/status").data["breaker"] == "open"
     assert visitor.ask("well").status == 200, "it is that agent's alone"
     visitor.stack.reset_stats()
 
@@ -191,8 +192,9 @@ def test_a_breaker_opens_and_tries_and_closes(visitor):
 
     change_model(visitor.stack, "breaks", "sim-n5-d0")
     time.sleep(0.5)
-    for _ in range(4):
+    for state in ("half_open", "half_open", "closed"):
         assert visitor.ask("breaks").data["content"] == tokens(5)
+        assert visitor.get("/api/agents/breaks/status").data["breaker"] == state
 
 
 def test_few_try_a_provider_that_hangs(visitor):
