@@ -28,6 +28,16 @@ static int status_of(const struct llm_stream *s)
 	return strcmp(s->reason, "error_frame") == 0 ? s->said.error_status : s->status < 200 || s->status > 299 ? s->status : 0;
 }
 
+/* Had it much less time than its agent allows, because of what came before it? */
+static bool was_hurried(const struct call *call)
+{
+	const struct llm_timeouts *allowed = &call->agent->timeouts;
+
+	if (strcmp(call->stream.reason, "headers_timeout") == 0)
+		return call->had_ms < (uint64_t)allowed->headers_ms / 2;
+	return strcmp(call->stream.reason, "first_token_timeout") == 0 && call->had_ms < (uint64_t)allowed->first_token_ms / 2;
+}
+
 /* What it says of the provider's health. A refused question, a wrong key or a spent quota say nothing of it, nor does our own impatience
  * when little time was left. */
 static enum breaker_outcome outcome_of(const struct call *call, int err)
@@ -38,7 +48,7 @@ static enum breaker_outcome outcome_of(const struct call *call, int err)
 		return BREAKER_SUCCESS;
 	if (status >= 400 && status < 500 && status != 408)
 		return BREAKER_NEITHER;
-	if (strcmp(call->stream.reason, "total_timeout") == 0 || (call->hurried && err == -ERR_UPSTREAM_TIMEOUT && !status))
+	if (strcmp(call->stream.reason, "total_timeout") == 0 || was_hurried(call))
 		return BREAKER_NEITHER;
 	return BREAKER_FAILURE;
 }
@@ -223,7 +233,7 @@ static void send(struct call *call)
 	if (call_went_elsewhere(call))
 		request.conversation = STR(""); /* it is the other one's */
 	request.timeouts = agent->timeouts;
-	call->hurried = left < (uint64_t)agent->timeouts.headers_ms || left < (uint64_t)agent->timeouts.first_token_ms;
+	call->had_ms = left;
 	request.timeouts.connect_ms = at_most(agent->timeouts.connect_ms, left);
 	request.timeouts.headers_ms = at_most(agent->timeouts.headers_ms, left);
 	request.timeouts.first_token_ms = at_most(agent->timeouts.first_token_ms, left);

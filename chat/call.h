@@ -36,7 +36,8 @@ struct call {
 	struct defer over;
 	unsigned n_retries; /* of this agent's */
 	size_t n_fallbacks; /* that were looked at */
-	bool passed, heard, hurried;
+	uint64_t had_ms;    /* until the first event, of REQUEST_TIMEOUT */
+	bool passed, heard;
 };
 
 /* On an all-zero call whose op.done and on_event are set. */
