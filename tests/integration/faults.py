@@ -30,13 +30,15 @@ AGENTS = {
     "huge": ("sim-n120-d0-size65536", {}),
     "left": ("sim-n100-d500", {"onDisconnect": "cancel"}),
     "hangs": ("sim-hang", {"timeouts": {"headersMs": 3000}}),
+    "fails": ("sim-err500", {}),
     **{f"slow-name-{i}": ("sim-n5-d0", {"endpoint": f"http://p{i}.slow.test:${{PROVIDER_SIM_PORT}}/v1/chat/completions"}) for i in range(4)},
 }
 
 
-# What a stack must be started with: a second to wait for PostgreSQL, since the faults must be over before the streams are, and somebody
-# who can log in.
-SETTINGS = {"DB_CONNECTION_TIMEOUT": 1000, "DB_STATEMENT_TIMEOUT": 1000, "MAX_ANSWER_BYTES": 8 << 20,
+# What a stack must be started with: a second to wait for PostgreSQL, since the faults must be over before the streams are, somebody
+# who can log in, and what people have against providers that fail.
+SETTINGS = {"RETRY_MAX_RETRIES": 3, "CIRCUIT_BREAKER_FAILURE_THRESHOLD": 5,
+            "DB_CONNECTION_TIMEOUT": 1000, "DB_STATEMENT_TIMEOUT": 1000, "MAX_ANSWER_BYTES": 8 << 20,
             "ADMIN_USERNAME": "root", "ADMIN_PASSWORD": "nobody guesses this"}
 
 
@@ -289,6 +291,21 @@ def no_descriptors_left(stack):
 def an_agents_provider_hangs(stack):
     for answer in in_threads(200, lambda _: ask(stack, "hangs")):
         assert (answer.status, answer.json()["code"]) == (504, "UPSTREAM_TIMEOUT"), answer
+
+
+@fault()
+def an_agents_provider_fails(stack):
+    """Fifty questions a second: a few calls open its breaker, retries stay within the host's budget, and everybody is told at once."""
+    def ask_in_time(i):
+        time.sleep(max(0, began + i / 50 - time.monotonic()))
+        return ask(stack, "fails")
+
+    before, began = stack.stats()["errors"], time.monotonic()
+    answers = in_threads(250, ask_in_time)
+    assert {(answer.status, answer.json()["code"]) for answer in answers} <= {(502, "UPSTREAM_ERROR"), (503, "CIRCUIT_BREAKER_OPEN")}
+    calls = stack.stats()["errors"] - before
+    assert 5 <= calls <= 40, f"{calls} calls for 250 questions"
+    assert sum(answer.status == 503 for answer in answers) >= 200
 
 
 @contextlib.contextmanager
