@@ -107,7 +107,7 @@ static void together(const struct conf *with, void (*work)(struct breakers *b))
 
 		board->n_ready++;
 		while (board->n_ready < N_PROCESSES)
-			poll(NULL, 0, 1);
+			sched_yield(); /* no rest, or they would come one after the other */
 		work(b);
 		breakers_close(b);
 		_exit(0);
@@ -136,9 +136,11 @@ static unsigned n_logged(const char *event)
 
 /* ---- processes ---- */
 
-static void fail_333_times(struct breakers *b)
+enum { N_FAILURES = 15000 };
+
+static void fail_often(struct breakers *b)
 {
-	fails(b, "a", 333);
+	fails(b, "a", N_FAILURES);
 }
 
 static void the_threshold_of_all_together_is_exact(void **state)
@@ -147,10 +149,10 @@ static void the_threshold_of_all_together_is_exact(void **state)
 	struct breakers *b;
 
 	(void)state;
-	patient.breaker_failures = N_PROCESSES * 333 + 1;
-	together(&patient, fail_333_times);
+	patient.breaker_failures = N_PROCESSES * N_FAILURES + 1;
+	together(&patient, fail_often);
 	b = breakers_open(dir, &patient);
-	assert_int_equal(look(b, "a").n, N_PROCESSES * 333);
+	assert_int_equal(look(b, "a").n, N_PROCESSES * N_FAILURES);
 	assert_int_equal(look(b, "a").state, BREAKER_CLOSED);
 	fails(b, "a", 1);
 	assert_int_equal(look(b, "a").state, BREAKER_OPEN);
@@ -182,7 +184,7 @@ static void it_opens_once_and_one_of_them_says_so(void **state)
 
 static void try_and_say_nothing(struct breakers *b)
 {
-	for (int i = 0; i < 20000; i++) {
+	for (int i = 0; i < 200000; i++) {
 		struct breaker_pass pass;
 		int64_t retry_after_ms;
 		unsigned n, most;
@@ -421,17 +423,19 @@ static void a_file_that_does_not_fit_is_made_anew(void **state)
 
 static void a_link_is_not_followed(void **state)
 {
+	struct breakers *b = breakers_open(dir, &conf);
 	char elsewhere[128];
-	struct stat st;
 
 	(void)state;
+	fails(b, "a", 5);
+	breakers_close(b);
 	snprintf(elsewhere, sizeof(elsewhere), "%s/elsewhere", dir);
-	assert_int_equal(close(open(elsewhere, O_CREAT | O_RDWR | O_CLOEXEC, 0600)), 0);
-	assert_int_equal(symlink(elsewhere, path), 0);
-	breakers_close(breakers_open(dir, &conf));
-	inode(); /* a file */
-	assert_int_equal(lstat(elsewhere, &st), 0);
-	assert_int_equal(st.st_size, 0);
+	assert_int_equal(rename(path, elsewhere), 0);
+	assert_int_equal(symlink(elsewhere, path), 0); /* to a file that would fit */
+	b = breakers_open(dir, &conf);
+	inode(); /* a file of its own */
+	assert_true(may(b, "a"));
+	breakers_close(b);
 	unlink(elsewhere);
 }
 
@@ -498,6 +502,46 @@ static void those_who_come_at_once_make_one_file(void **state)
 		breakers_close(b);
 	}
 	(void)state;
+}
+
+enum { N_AGENTS = 1630 }; /* of all together, and of each: the table is nearly full with them, so that they meet */
+
+/* All at the same agent, then each at one of its own, as nearly at once as can be. */
+static void fail_for_one_after_the_other(struct breakers *b)
+{
+	unsigned me = board->n_inside++;
+	char id[32];
+
+	for (unsigned i = 0; i < 2 * N_AGENTS; i++) {
+		snprintf(id, sizeof(id), "agent-%u-%u", i, i % 2 ? me : 0);
+		board->n_passed++;
+		while (board->n_passed < (i + 1) * N_PROCESSES)
+			sched_yield();
+		fails(b, id, 1);
+	}
+}
+
+static void those_who_come_at_once_make_one_entry(void **state)
+{
+	struct breaker_view view;
+	struct breakers *b;
+	size_t at = 0, n = 0;
+
+	(void)state;
+	together(&conf, fail_for_one_after_the_other);
+	b = breakers_open(dir, &conf);
+	while (breakers_next(b, &at, &view))
+		n++;
+	assert_int_equal(n, N_AGENTS * (1 + N_PROCESSES));
+	for (unsigned i = 0; i < 2 * N_AGENTS; i++) {
+		for (unsigned j = 0; j < (i % 2 ? N_PROCESSES : 1); j++) {
+			char id[32];
+
+			snprintf(id, sizeof(id), "agent-%u-%u", i, j);
+			assert_int_equal(look(b, id).n, i % 2 ? 1 : N_PROCESSES);
+		}
+	}
+	breakers_close(b);
 }
 
 static void a_full_table_lets_pass(void **state)
@@ -617,6 +661,7 @@ int main(void)
 		TEST(what_one_left_half_made_is_taken_away),
 		TEST(without_a_file_each_judges_alone),
 		TEST(those_who_come_at_once_make_one_file),
+		TEST(those_who_come_at_once_make_one_entry),
 		TEST(a_full_table_lets_pass),
 		TEST(damaged_words_shut_nobody_out_for_long),
 		TEST(may_be_looked_at_from_outside),
