@@ -39,7 +39,7 @@ struct breaker_pass {
 };
 
 /* Maps the file; makes it if it is not there, or is another boot's, another version's or damaged. Never NULL: if there is no file to be
- * had, that is logged and this process keeps its breakers alone. Reads and writes files: at start-up only. conf is borrowed. */
+ * had, that is logged and this process keeps its breakers alone. Reads and writes files: at start-up only. conf is read at once. */
 struct breakers *breakers_open(const char *run_dir, const struct conf *conf);
 /* The same file to look at only, for llmchatctl: nothing is made, nothing may be changed. NULL with a sentence in why. */
 struct breakers *breakers_peek(const char *run_dir, const struct conf *conf, char *why, size_t why_size);

@@ -25,7 +25,7 @@ static const struct command {
 	{"pool", pool_command, "pool [--json]", "show the responders of this host and what they do"},
 	{"turns", turns_command, "turns", "show the live turns of this host"},
 	{"stop", stop_command, "stop ANSWER_ID", "end a live turn; what has come is kept"},
-	{"breakers", breakers_command, "breakers list | breakers reset AGENT_ID", "agents that are shut out for failing, and an end to it"},
+	{"breakers", breakers_command, "breakers list | reset AGENT_ID|--all", "agents that are shut out for failing, and an end to it"},
 	{"log-level", log_level_command, "log-level LEVEL [--slot N]", "debug, info, warn or error, until the responder ends"},
 	{"user", user_command, "user ACTION ...", "people who log in: add, list, passwd, disable, enable, grant, unlock"},
 	{"token", token_command, "token issue [--user NAME] [--count N]", "access tokens for scripts and load tests"},

@@ -1,5 +1,5 @@
-/* /health/detailed: what the responders of this host say of themselves, PostgreSQL, Redis and the agents' breakers. Read from their pages: it asks nobody, so
- * it answers at once whatever is wrong. */
+/* /health/detailed: what the responders of this host say of themselves, PostgreSQL and Redis, and the agents' breakers. Read from what
+ * they share: it asks nobody, so it answers at once whatever is wrong. */
 #include "base/breaker.h"
 #include "base/clock.h"
 #include "base/mem.h"
