@@ -11,11 +11,8 @@
 #include "base/mem.h"
 #include "net/http.h"
 
-enum {
-	DEFAULT_CONNECT_MS =
-		5000, /* below CIRCUIT_BREAKER_TIMEOUT, which counts from the start too: the log shall say which of both it was */
-	MAX_TIMEOUT_MS = 86400000,
-};
+/* To connect: below CIRCUIT_BREAKER_TIMEOUT, which counts from the start too. The log shall say which of both it was. */
+enum { DEFAULT_CONNECT_MS = 5000, MAX_TIMEOUT_MS = 86400000 };
 
 /* Finds the next ${…}: text before it, what is inside, and what follows. False if there is none. */
 static bool next_placeholder(struct str text, struct str *before, struct str *inside, struct str *after)
