@@ -19,10 +19,12 @@
 #include "base/mem.h"
 #include "base/process.h"
 #include "base/siblings.h"
+#include "cache/quota.h"
 #include "cache/ratelimit.h"
 #include "cache/redis.h"
 #include "chat/agents.h"
 #include "chat/jobs.h"
+#include "chat/reservation.h"
 #include "chat/turns.h"
 #include "config.h"
 #include "db/changes.h"
@@ -59,6 +61,7 @@ struct responder {
 	struct loop *loop;
 	struct resolver *resolver;
 	struct pool *pool;
+	struct quotas *quotas;
 	struct http *http;
 	struct timer start_tick, drain_tick;
 	uint64_t drain_until_us;
@@ -177,6 +180,8 @@ static int start_parts(struct responder *me, char *why, size_t why_size)
 	me->app.began_us = clock_mono_us();
 	me->app.redis = redis_new(me->loop, me->resolver, conf, (int)slot);
 	me->app.ratelimit = ratelimit_new(me->app.redis, conf, (int)slot);
+	me->quotas = quotas_new(me->app.redis, conf, (int)slot);
+	me->app.reservations = reservations_new(me->pool, me->quotas);
 	me->app.process = &me->process;
 	me->siblings = me->app.siblings = siblings_new(me->loop, &me->process, host_publish, &me->app);
 	me->app.agents = agents_new(me->loop, me->pool, conf, why, why_size);
@@ -226,6 +231,8 @@ static void stop_parts(struct responder *me)
 	siblings_free(me->siblings);
 	timer_fini(&me->start_tick);
 	timer_fini(&me->drain_tick);
+	reservations_free(me->app.reservations);
+	quotas_free(me->quotas);
 	ratelimit_free(me->app.ratelimit);
 	redis_free(me->app.redis);
 	http_free(me->http);

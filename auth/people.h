@@ -2,6 +2,7 @@
  * says has changed (db/changes) and asked for again after some minutes in any case; the least used go when there are too many. */
 #pragma once
 #include "base/uuid.h"
+#include "db/keys.h"
 
 enum { PEOPLE_MAX = 10000, PEOPLE_MAX_AGE_S = 300 };
 
@@ -15,6 +16,7 @@ struct person {
 	bool is_admin;
 	struct str username;
 	struct str agents;         /* of a key that opens some agents only: JSON array of their ids; else empty */
+	struct key_limits limits;  /* of a key */
 	uint64_t valid_until_us;   /* clock_mono_us: the copy is not used after that */
 };
 

@@ -2,6 +2,7 @@ noinst_LIBRARIES += libcache.a
 libcache_a_CPPFLAGS = $(AM_CPPFLAGS) $(HIREDIS_CFLAGS)
 libcache_a_SOURCES = \
 	cache/local_limit.c cache/local_limit.h \
+	cache/quota.c cache/quota.h \
 	cache/ratelimit.c cache/ratelimit.h \
 	cache/redis.c cache/redis.h \
 	cache/redis_address.c cache/redis_address.h \

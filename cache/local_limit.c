@@ -46,8 +46,11 @@ static size_t set_of(const struct local_limit *l, struct str key)
 /* The key's entry; else a free one, else the one with the fewest requests. */
 static struct entry *find(struct local_limit *l, struct str key, uint64_t now_us)
 {
-	struct entry *set = l->entries[set_of(l, key)], *least = NULL;
+	struct entry *set, *least = NULL;
 
+	if (key.len > LOCAL_LIMIT_KEY)
+		key.len = LOCAL_LIMIT_KEY;
+	set = l->entries[set_of(l, key)];
 	for (size_t i = 0; i < LOCAL_LIMIT_WAYS; i++) {
 		struct entry *e = &set[i];
 
@@ -64,17 +67,29 @@ static struct entry *find(struct local_limit *l, struct str key, uint64_t now_us
 	return least;
 }
 
+static struct limit_count count_of(const struct entry *e, uint64_t now_us)
+{
+	return (struct limit_count){e->n, (int64_t)((e->until_us - now_us + 999) / 1000)};
+}
+
 struct limit_count local_limit_count(struct local_limit *l, struct str key, const struct limit_rule *rule, uint64_t now_us)
 {
-	struct entry *e;
+	struct entry *e = find(l, key, now_us);
 	uint64_t block_us = (uint64_t)rule->block_ms * 1000;
 
-	if (key.len > LOCAL_LIMIT_KEY)
-		key.len = LOCAL_LIMIT_KEY;
-	e = find(l, key, now_us);
 	if (e->n++ == 0)
 		e->until_us = now_us + (uint64_t)rule->window_ms * 1000;
 	else if (e->n == rule->limit + 1 && now_us + block_us > e->until_us)
 		e->until_us = now_us + block_us;
-	return (struct limit_count){e->n, (int64_t)((e->until_us - now_us + 999) / 1000)};
+	return count_of(e, now_us);
+}
+
+struct limit_count local_limit_add(struct local_limit *l, struct str key, int64_t window_ms, int64_t amount, uint64_t now_us)
+{
+	struct entry *e = find(l, key, now_us);
+
+	if (e->n == 0)
+		e->until_us = now_us + (uint64_t)window_ms * 1000;
+	e->n = e->n + amount > 0 ? e->n + amount : 0;
+	return count_of(e, now_us);
 }

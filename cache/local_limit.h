@@ -17,5 +17,7 @@ struct local_limit *local_limit_new(void);
 void local_limit_free(struct local_limit *l); /* NULL is fine */
 /* Counts one request of key (at most LOCAL_LIMIT_KEY bytes of it); now_us is any clock that does not go back. */
 struct limit_count local_limit_count(struct local_limit *l, struct str key, const struct limit_rule *rule, uint64_t now_us);
+/* Adds amount to what is counted for key, and begins a window if there is none; less than nothing gives back, 0 only looks. */
+struct limit_count local_limit_add(struct local_limit *l, struct str key, int64_t window_ms, int64_t amount, uint64_t now_us);
 
 enum { LOCAL_LIMIT_KEY = 88, LOCAL_LIMIT_SETS = 512, LOCAL_LIMIT_WAYS = 8 };

@@ -96,6 +96,18 @@ static void read_timeouts(struct agent *agent, struct str text, const struct con
 	json_free(j);
 }
 
+static void read_rate_limit(struct agent *agent, struct str text)
+{
+	struct json *j = NULL;
+	const char *why;
+
+	if (str_eq(text, STR("{}")) || json_parse(text, &JSON_CAPS_USER, &j, &why) != 0)
+		return;
+	agent->requests_per_minute = json_as_int(json_get(j, "requestsPerMinute"), 0);
+	agent->tokens_per_minute = json_as_int(json_get(j, "tokensPerMinute"), 0);
+	json_free(j);
+}
+
 static struct str expand_field(struct agent *agent, struct str text, bool expand, const struct conf *conf)
 {
 	struct str made, missing;
@@ -187,6 +199,7 @@ struct agent *agent_new(const struct agent_row *stored, const char *api_key, con
 	agent->cancel_on_disconnect = str_eq(row->on_disconnect, STR("cancel"));
 	agent->provider = provider_named(agent->provider_name);
 	read_timeouts(agent, row->timeouts, conf);
+	read_rate_limit(agent, row->rate_limit);
 	if (!agent->provider)
 		agent_disable(agent, "provider_not_supported", agent->provider_name);
 	else if (!agent->problem && !http_url_valid(agent->endpoint))

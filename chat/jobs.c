@@ -17,6 +17,7 @@
 #include "base/loop.h"
 #include "base/mem.h"
 #include "base/process.h"
+#include "db/budgets.h"
 #include "db/retention.h"
 #include "db/search.h"
 #include "db/usage.h"
@@ -65,6 +66,13 @@ static void usage(struct pool *pool, struct query *q, const struct conf *conf, i
 	usage_count(pool, q, max);
 }
 
+/* What responders have not settled themselves because they died, or PostgreSQL was away. */
+static void budgets(struct pool *pool, struct query *q, const struct conf *conf, int64_t max)
+{
+	(void)conf;
+	budgets_settle_all(pool, q, max);
+}
+
 /* What was said is found some seconds later. */
 static void search(struct pool *pool, struct query *q, const struct conf *conf, int64_t max)
 {
@@ -88,6 +96,7 @@ static const struct job {
 	{"sessions", true, sessions, MAX_SESSIONS, MAX_SESSIONS, 600000},
 	/* with its jitter, and the time to take over from another: within a minute */
 	{"usage", false, usage, MAX_ROWS, MAX_ROWS, 30000},
+	{"budgets", false, budgets, MAX_ROWS, MAX_ROWS, 10000},
 	{"search", false, search, MAX_INDEXED, MAX_INDEXED, 2000},
 };
 

@@ -10,6 +10,7 @@ libchat_a_SOURCES = \
 	chat/call.c chat/call.h \
 	chat/jobs.c chat/jobs.h \
 	chat/places.c chat/places.h \
+	chat/reservation.c chat/reservation.h \
 	chat/sweeper.c chat/sweeper.h \
 	chat/turn.c chat/turn.h \
 	chat/turn_log.c chat/turn_log.h \

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/tokens.h"
+#include "chat/reservation.h"
 #include "chat/turn_log.h"
 #include "chat/turns.h"
 
@@ -70,6 +71,8 @@ static void finish(struct turn *turn)
 	}
 	set_state(turn, TURN_OVER);
 	count_asked(turn, 0);
+	reservation_end(turn->reservation, true, turn->has_usage ? turn->usage.total_tokens : 0);
+	turn->reservation = NULL;
 	settle(turn);
 	timer_fini(&turn->retry);
 	op_cancel(&turn->write.op);
@@ -426,8 +429,11 @@ struct turn *turn_start(struct turns *turns, const struct turn_request *request)
 	turn->created_real_us = clock_real_us();
 	turn->backoff = (struct backoff){.base_ms = 200, .max_ms = 5000};
 	turn->session_id = request->retry_session_id.len ? uuid_from(request->retry_session_id) : uuid_new();
-	turn->question_id = request->retry_question_id.len ? uuid_from(request->retry_question_id) : uuid_new();
-	turn->answer_id = uuid_new(); /* sorts after the question */
+	turn->reservation = request->reservation;
+	turn->question_id = turn->reservation ? turn->reservation->question_id : uuid_new();
+	turn->answer_id = turn->reservation ? turn->reservation->answer_id : uuid_new(); /* sorts after the question */
+	if (request->retry_question_id.len)
+		turn->question_id = uuid_from(request->retry_question_id);
 	turn->chat_id = arena_copy(&turn->arena, request->chat_id.len ? request->chat_id : uuid_str(&turn->session_id));
 	turn->log = (struct log_ctx){.request_id = arena_cstr(&turn->arena, str_from(request->request_id)), .step = "turn"};
 	turn->user_id = arena_copy(&turn->arena, request->user_id);

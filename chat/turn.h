@@ -10,6 +10,7 @@
 #include "db/turn_writes.h"
 
 struct json_writer;
+struct reservation;
 struct turns;
 
 /* What is asked; everything is borrowed until turn_start returns. */
@@ -34,6 +35,7 @@ struct turn_request {
 	struct str extra;
 	bool plain;           /* the whole answer is waited for: REQUEST_TIMEOUT bounds all of it */
 	const char *request_id;
+	struct reservation *reservation; /* what it may take of limits; NULL: nothing limits it. The turn takes it if it begins */
 };
 
 /*   BEGINNING ──both rows stored──> CALLING ──first event──> STREAMING ──over──> ENDING ──stored or given up──> OVER
@@ -66,6 +68,7 @@ struct turn {
 	struct arena ask_arena;
 	size_t asked_bytes;    /* in turns->asked_bytes, until the first event */
 	int64_t prompt_tokens; /* estimate */
+	struct reservation *reservation; /* owned, until it is over; may be NULL */
 	struct turn_write write;
 	struct call call;
 	struct buf text; /* the answer's, while its ending is stored */

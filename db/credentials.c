@@ -17,7 +17,7 @@ enum { MAX_SENT = 2, TICK_MS = 100 };
 
 static const struct statement find_logins = {
 	"find_logins",
-	"SELECT place, l.id, u.id, u.username, u.role, NULL, NULL"
+	"SELECT place, l.id, u.id, u.username, u.role, NULL, NULL, NULL, NULL, NULL"
 	" FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS w (login_id, user_id, place)"
 	" JOIN logins l ON l.id = w.login_id AND l.user_id = w.user_id JOIN users u ON u.id = l.user_id"
 	" WHERE l.ended_at IS NULL AND l.expires_at > now() AND u.is_active",
@@ -31,7 +31,8 @@ static const struct statement find_keys = {
 	"find_keys",
 	"WITH used AS (UPDATE api_keys SET last_used_at = now() WHERE id = ANY (ARRAY(SELECT k.id FROM api_keys k JOIN users u ON u.id = k.user_id"
 	"  WHERE k.hash = ANY ($1::text[]) AND " IS_GOOD " FOR NO KEY UPDATE OF k SKIP LOCKED)))"
-	" SELECT place, k.id, u.id, u.username, u.role, k.agents, ceil(extract(epoch FROM k.expires_at - now()))::bigint"
+	" SELECT place, k.id, u.id, u.username, u.role, k.agents, ceil(extract(epoch FROM k.expires_at - now()))::bigint,"
+	" k.requests_per_minute, k.tokens_per_minute, k.monthly_tokens"
 	" FROM unnest($1::text[]) WITH ORDINALITY AS w (hash, place) JOIN api_keys k ON k.hash = w.hash JOIN users u ON u.id = k.user_id"
 	" WHERE " IS_GOOD,
 	1,
@@ -229,6 +230,7 @@ struct credential_holder credential_holder(const struct credential *c)
 		.role = query_col(q, c->row, 4),
 		.agents = query_col(q, c->row, 5),
 		.expires_in_s = query_col_int(q, c->row, 6),
+		.limits = keys_limits(q, c->row, 7),
 	};
 }
 

@@ -3,7 +3,7 @@
 #pragma once
 #include "base/list.h"
 #include "base/op.h"
-#include "base/str.h"
+#include "db/keys.h"
 
 struct conf;
 struct credentials;
@@ -42,5 +42,6 @@ struct credential_holder {
 	struct str user_id, username, role;
 	struct str agents;    /* of a key that opens some agents only: JSON array of their ids; else empty */
 	int64_t expires_in_s; /* of a key; 0: it does not expire */
+	struct key_limits limits; /* of a key */
 };
 struct credential_holder credential_holder(const struct credential *c);

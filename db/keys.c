@@ -6,17 +6,19 @@
 
 #define COLUMNS                                                                                                     \
 	"k.id, k.user_id, u.username, k.name, k.shown, k.agents, " SQL_ISO("k.created_at") ", " SQL_ISO("k.expires_at") ", " \
-	SQL_ISO("k.last_used_at")
+	SQL_ISO("k.last_used_at") ", k.requests_per_minute, k.tokens_per_minute, k.monthly_tokens,"                          \
+	" (SELECT m.used FROM key_months m WHERE m.key_id = k.id AND m.month = date_trunc('month', now() AT TIME ZONE 'UTC')::date)"
 
 static const struct statement add_key = {
 	"add_key",
-	"WITH made AS (INSERT INTO api_keys (id, user_id, name, shown, hash, agents, expires_at)"
-	"  SELECT $5::uuid, $6::uuid, $7, $8, $9, $10::jsonb, now() + " SQL_SECONDS("nullif($11::bigint, 0)")
+	"WITH made AS (INSERT INTO api_keys (id, user_id, name, shown, hash, agents, expires_at, requests_per_minute, tokens_per_minute, monthly_tokens)"
+	"  SELECT $5::uuid, $6::uuid, $7, $8, $9, $10::jsonb, now() + " SQL_SECONDS("nullif($11::bigint, 0)") ","
+	"   nullif($13::integer, 0), nullif($14::integer, 0), nullif($15::bigint, 0)"
 	"  WHERE (SELECT count(*) FROM api_keys WHERE user_id = $6::uuid AND revoked_at IS NULL AND coalesce(expires_at > now(), true)) < $12::bigint"
 	"  RETURNING *),"
 	" noted AS (" AUDIT_ENTRY "'key.created', user_id, jsonb_build_object('keyId', id, 'name', name, 'shown', shown) FROM made)"
 	" SELECT 1, " COLUMNS " FROM made k JOIN users u ON u.id = k.user_id",
-	12,
+	15,
 };
 
 void keys_add(struct pool *pool, struct query *q, const struct audit_who *who, const struct new_key *key)
@@ -30,6 +32,9 @@ void keys_add(struct pool *pool, struct query *q, const struct audit_who *who, c
 	query_text_or_null(q, key->agents);
 	query_int(q, key->expires_after_s);
 	query_int(q, KEYS_MAX_OF_USER);
+	query_int(q, key->limits.requests_per_minute);
+	query_int(q, key->limits.tokens_per_minute);
+	query_int(q, key->limits.monthly_tokens);
 	query_start(pool, q, &add_key);
 }
 
@@ -49,6 +54,11 @@ void keys_list(struct pool *pool, struct query *q, struct str user_id, int64_t l
 	query_start(pool, q, user_id.len ? &list_keys_of_user : &list_keys);
 }
 
+struct key_limits keys_limits(const struct query *q, size_t i, size_t col)
+{
+	return (struct key_limits){query_col_int(q, i, col), query_col_int(q, i, col + 1), query_col_int(q, i, col + 2)};
+}
+
 struct key_row keys_row(const struct query *q, size_t i)
 {
 	return (struct key_row){
@@ -62,6 +72,8 @@ struct key_row keys_row(const struct query *q, size_t i)
 		.created_at = query_col(q, i, 7),
 		.expires_at = query_col(q, i, 8),
 		.last_used_at = query_col(q, i, 9),
+		.limits = keys_limits(q, i, 10),
+		.used_tokens = query_col_int(q, i, 13),
 	};
 }
 

@@ -3,6 +3,7 @@ libdb_a_CPPFLAGS = $(AM_CPPFLAGS) $(PQ_CFLAGS)
 libdb_a_SOURCES = \
 	db/agents.c db/agents.h \
 	db/audit.c db/audit.h \
+	db/budgets.c db/budgets.h \
 	db/changes.c db/changes.h \
 	db/conns.c \
 	db/credentials.c db/credentials.h \

@@ -6,6 +6,7 @@
 static const struct statement *const *const lists[] = {
 	agents_statements,
 	audit_statements,
+	budgets_statements,
 	changes_statements,
 	credentials_statements,
 	keys_statements,

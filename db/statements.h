@@ -10,6 +10,7 @@ struct statement;
 /* One list a file, with NULL behind the last. */
 extern const struct statement *const agents_statements[];
 extern const struct statement *const audit_statements[];
+extern const struct statement *const budgets_statements[];
 extern const struct statement *const changes_statements[];
 extern const struct statement *const credentials_statements[];
 extern const struct statement *const keys_statements[];

@@ -204,6 +204,7 @@ static enum flow_next access_finish(struct request *r)
 		.is_admin = str_eq(holder.role, STR("admin")),
 		.username = holder.username,
 		.agents = holder.agents,
+		.limits = holder.limits,
 	};
 	r->person = people_add(r->app->auth->people, asking->era, asking->credential, &facts, holder.expires_in_s);
 	return authorize(r);

@@ -12,6 +12,7 @@ struct pool;
 struct process;
 struct ratelimit;
 struct redis;
+struct reservations;
 struct server;
 struct siblings;
 struct turns;
@@ -22,6 +23,7 @@ struct app {
 	struct pool *pool;
 	struct redis *redis;
 	struct ratelimit *ratelimit;
+	struct reservations *reservations;
 	struct auth *auth;
 	struct agents *agents;
 	struct turns *turns;

@@ -9,6 +9,7 @@
 #include "handlers/chat_request.h"
 #include "handlers/render.h"
 #include "handlers/request.h"
+#include "handlers/reserve.h"
 
 enum { PING_MS = 15000, SEND_BYTES = 32 * 1024, KEEP_BYTES = 256 * 1024 };
 
@@ -23,14 +24,13 @@ static void on_more(struct reader *reader)
 	flow_wake(CONTAINER_OF(reader, struct request, reader));
 }
 
-enum flow_next chat_begin(struct request *r, const struct chat_words *words, struct chat_request *chat)
+enum flow_next chat_question(struct request *r, const struct chat_words *words, const struct chat_request *chat)
 {
 	struct json_complaint complaint = {0};
-	struct turn_request *turn = &chat->turn;
-	struct reading *reading;
+	struct chat_question *question = arena_alloc(&r->arena, sizeof(*question));
+	struct turn_request *turn = &question->chat.turn;
 
-	if (r->app->closing)
-		return request_reject(r, ERR_DRAINING);
+	*question = (struct chat_question){words, *chat};
 	if (!agents_loaded(r->app->agents))
 		return request_reject(r, ERR_DB_UNAVAILABLE);
 	turn->agent = agents_find(r->app->agents, chat->agent_id);
@@ -46,28 +46,42 @@ enum flow_next chat_begin(struct request *r, const struct chat_words *words, str
 	turn->agents = r->person ? r->person->agents : STR("");
 	turn->plain = !chat->stream;
 	turn->request_id = r->request_id;
-	r->turn = turn_start(r->app->turns, turn);
-	if (!r->turn)
-		return request_reject(r, ERR_OVERLOADED);
-	r->reader.on_more = on_more;
-	turn_join(r->turn, &r->reader);
-	reading = arena_alloc(&r->arena, sizeof(*reading));
-	reading->words = words;
-	reading->view = (struct chat_view){.turn = r->turn, .stream = chat->stream, .include_usage = chat->include_usage};
-	r->state = reading;
-	json_free(r->body); /* a long stream need not keep it */
-	r->body = NULL;
+	r->state = question;
 	return FLOW_NEXT;
 }
 
-enum flow_next chat_read_and_begin(struct request *r, const struct chat_words *words)
+enum flow_next chat_read_question(struct request *r, const struct chat_words *words)
 {
 	struct json_complaint complaint = {0};
 	struct chat_request chat;
 
 	if (!words->read(r, &chat, &complaint))
 		return request_reject_field(r, &complaint);
-	return chat_begin(r, words, &chat);
+	return chat_question(r, words, &chat);
+}
+
+enum flow_next chat_begin_start(struct request *r)
+{
+	struct chat_question *question = r->state;
+	const struct chat_request *chat = &question->chat;
+	struct reading *reading;
+
+	if (r->app->closing)
+		return request_reject(r, ERR_DRAINING);
+	question->chat.turn.reservation = r->reservation;
+	r->turn = turn_start(r->app->turns, &chat->turn);
+	if (!r->turn)
+		return request_reject(r, ERR_OVERLOADED);
+	r->reservation = NULL; /* the turn's */
+	r->reader.on_more = on_more;
+	turn_join(r->turn, &r->reader);
+	reading = arena_alloc(&r->arena, sizeof(*reading));
+	reading->words = question->words;
+	reading->view = (struct chat_view){.turn = r->turn, .stream = chat->stream, .include_usage = chat->include_usage};
+	r->state = reading;
+	json_free(r->body); /* a long stream need not keep it */
+	r->body = NULL;
+	return FLOW_NEXT;
 }
 
 enum flow_next chat_read_start(struct request *r)
@@ -172,14 +186,16 @@ static enum flow_next reply(struct request *r, const struct turn *turn)
 
 const struct chat_words chat_api_words = {chat_request_read, "agentId", put_event, reply};
 
-static enum flow_next begin_start(struct request *r)
+static enum flow_next question_start(struct request *r)
 {
-	return chat_read_and_begin(r, &chat_api_words);
+	return chat_read_question(r, &chat_api_words);
 }
 
 const struct step chat_steps[] = {
 	{"parse_body", body_start, NULL},
-	{"begin_turn", begin_start, NULL},
+	{"read_question", question_start, NULL},
+	{"reserve", reserve_start, reserve_finish},
+	{"begin_turn", chat_begin_start, NULL},
 	{"read_answer", chat_read_start, chat_read_finish},
 	{NULL, NULL, NULL},
 };

@@ -29,11 +29,21 @@ struct chat_words {
 
 extern const struct chat_words chat_api_words;
 
-/* Begins a turn and becomes one of its readers; fills in who asks, and whom. r->body may go. The step after it must be
- * {"read_answer", chat_read_start, chat_read_finish}. Refuses an agent that is not there or not open to the key. words must outlive the
- * request. */
-enum flow_next chat_begin(struct request *r, const struct chat_words *words, struct chat_request *chat);
-/* The same after body_start: reads what words say first. */
-enum flow_next chat_read_and_begin(struct request *r, const struct chat_words *words);
+/* What the steps before the turn keep, in r->state and in the request's arena. */
+struct chat_question {
+	const struct chat_words *words;
+	struct chat_request chat;
+};
+
+/* A turn's steps: one that makes the question, {"reserve", reserve_start, reserve_finish}, {"begin_turn", chat_begin_start, NULL}, and
+ * {"read_answer", chat_read_start, chat_read_finish}. */
+
+/* Makes the question of what words read; after body_start. words must outlive the request, as in chat_question. */
+enum flow_next chat_read_question(struct request *r, const struct chat_words *words);
+/* Fills in who asks, and whom. Refuses an agent that is not there or not open to the key. chat is in the request's arena, and what it borrows lives
+ * until the turn has begun. */
+enum flow_next chat_question(struct request *r, const struct chat_words *words, const struct chat_request *chat);
+/* Begins the turn and becomes one of its readers. r->body may go. */
+enum flow_next chat_begin_start(struct request *r);
 enum flow_next chat_read_start(struct request *r);
 enum flow_next chat_read_finish(struct request *r);

@@ -5,6 +5,7 @@
 
 #include "auth/people.h"
 #include "base/clock.h"
+#include "chat/reservation.h"
 #include "chat/turn.h"
 #include "handlers/request.h"
 
@@ -83,6 +84,8 @@ void flow_end(struct request *r)
 	r->waiting = false;
 	query_fini(&r->query); /* cancels it if it is in flight */
 	op_cancel(&r->limit.op);
+	reservation_end(r->reservation, false, 0);
+	r->reservation = NULL;
 	timer_fini(&r->timer);
 	if (r->turn)
 		turn_leave(r->turn, &r->reader);

@@ -11,7 +11,37 @@
 #include "handlers/page.h"
 #include "handlers/request.h"
 
+/* As an agent's rateLimit, and as the database checks. */
+#define MAX_REQUESTS INT64_C(1000000)
+#define MAX_TOKENS   INT64_C(1000000000)
+#define MAX_MONTHLY  INT64_C(1000000000000)
+
 enum { MAX_NAME = 120, MAX_AGENTS = 50, MAX_AGENT_ID = 64, MAX_DAYS = 3650, DAY_S = 86400, DEFAULT_PAGE = 50 };
+
+static void put_limit(struct json_writer *w, const char *name, int64_t limit, int64_t value)
+{
+	if (limit) {
+		json_add_int(w, name, value);
+	} else {
+		json_key(w, name);
+		json_put_null(w);
+	}
+}
+
+static void put_limits(struct json_writer *w, const struct key_row *key)
+{
+	const struct key_limits *limits = &key->limits;
+
+	json_key(w, "rateLimit");
+	json_open(w, '{');
+	if (limits->requests_per_minute)
+		json_add_int(w, "requestsPerMinute", limits->requests_per_minute);
+	if (limits->tokens_per_minute)
+		json_add_int(w, "tokensPerMinute", limits->tokens_per_minute);
+	json_close(w, '}');
+	put_limit(w, "monthlyTokens", limits->monthly_tokens, limits->monthly_tokens);
+	put_limit(w, "usedTokens", limits->monthly_tokens, key->used_tokens);
+}
 
 /* secret: the whole key, while it is new; else empty. */
 static void put_key(struct json_writer *w, const struct key_row *key, struct str secret)
@@ -27,6 +57,7 @@ static void put_key(struct json_writer *w, const struct key_row *key, struct str
 	json_add_str(w, "createdAt", key->created_at);
 	put_text_or_null(w, "expiresAt", key->expires_at);
 	put_text_or_null(w, "lastUsedAt", key->last_used_at);
+	put_limits(w, key);
 	if (secret.len)
 		json_add_str(w, "key", secret);
 	json_close(w, '}');
@@ -103,6 +134,24 @@ static bool read_agents(struct request *r, struct str *out, struct json_complain
 	return true;
 }
 
+static bool read_rate(const struct json *rates, const char *name, int64_t max, int64_t *out, struct json_complaint *c)
+{
+	struct json_complaint inner;
+
+	return json_read_int(rates, name, false, 1, max, out, &inner) || json_complain(c, "rateLimit", "rateLimit.%s", inner.sentence);
+}
+
+static bool read_limits(const struct json *body, struct key_limits *out, struct json_complaint *c)
+{
+	const struct json *rates = json_get(body, "rateLimit");
+
+	if (rates && json_kind(rates) != JSON_OBJECT)
+		return json_complain(c, "rateLimit", "rateLimit must be an object.");
+	return read_rate(rates, "requestsPerMinute", MAX_REQUESTS, &out->requests_per_minute, c) &&
+	       read_rate(rates, "tokensPerMinute", MAX_TOKENS, &out->tokens_per_minute, c) &&
+	       json_read_int(body, "monthlyTokens", false, 1, MAX_MONTHLY, &out->monthly_tokens, c);
+}
+
 static enum flow_next create_start(struct request *r)
 {
 	struct making *making = arena_alloc(&r->arena, sizeof(*making));
@@ -113,7 +162,8 @@ static enum flow_next create_start(struct request *r)
 
 	r->state = making;
 	if (!json_read_str(r->body, "name", true, 1, MAX_NAME, &key.name, &complaint) ||
-	    !json_read_int(r->body, "expiresInDays", false, 1, MAX_DAYS, &days, &complaint) || !read_agents(r, &key.agents, &complaint))
+	    !json_read_int(r->body, "expiresInDays", false, 1, MAX_DAYS, &days, &complaint) || !read_agents(r, &key.agents, &complaint) ||
+	    !read_limits(r->body, &key.limits, &complaint))
 		return request_reject_field(r, &complaint);
 	making->id = uuid_new();
 	secret_make(SECRET_API_KEY, making->secret);

@@ -74,11 +74,35 @@ enum flow_next limit_identity_start(struct request *r)
 	return count(r, STR(""), identity_of(r->person));
 }
 
+/* As OpenAI writes a time: 59s, 6m0s. */
+static void put_verdict(struct buf *out, const char *of, const struct ratelimit_verdict *v)
+{
+	long long s = seconds(v->reset_ms), min = s / 60;
+
+	buf_printf(out, "X-RateLimit-Limit-%s: %lld\r\nX-RateLimit-Remaining-%s: %lld\r\nX-RateLimit-Reset-%s: ", of, (long long)v->limit, of,
+		   (long long)v->remaining, of);
+	if (min)
+		buf_printf(out, "%lldm", min);
+	buf_printf(out, "%llds\r\n", s % 60);
+}
+
+/* What is reached; else of the limits that count requests what is nearest to its end. */
 void limit_put_headers(const struct request *r, struct buf *out)
 {
 	const struct ratelimit_verdict *v = &r->limit.verdict;
 
-	if (r->counted)
-		buf_printf(out, "X-RateLimit-Limit: %lld\r\nX-RateLimit-Remaining: %lld\r\nX-RateLimit-Reset: %lld\r\n",
-			   (long long)v->limit, (long long)v->remaining, (long long)seconds(v->reset_ms));
+	if (!r->counted)
+		return;
+	if (r->turn_requests.limit && r->turn_requests.remaining <= v->remaining)
+		v = &r->turn_requests;
+	if (r->face == FACE_OPENAI) {
+		put_verdict(out, "Requests", v);
+		if (r->turn_tokens.limit)
+			put_verdict(out, "Tokens", &r->turn_tokens);
+		return;
+	}
+	if (r->reached)
+		v = r->reached;
+	buf_printf(out, "X-RateLimit-Limit: %lld\r\nX-RateLimit-Remaining: %lld\r\nX-RateLimit-Reset: %lld\r\n", (long long)v->limit,
+		   (long long)v->remaining, (long long)seconds(v->reset_ms));
 }

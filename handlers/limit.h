@@ -9,5 +9,5 @@ struct request;
 enum flow_next limit_start(struct request *r);
 enum flow_next limit_finish(struct request *r);
 enum flow_next limit_identity_start(struct request *r);
-/* X-RateLimit-Limit, -Remaining and -Reset of a request that has been counted. */
+/* X-RateLimit-Limit, -Remaining and -Reset of a request that has been counted; to OpenAI's clients as that writes them. */
 void limit_put_headers(const struct request *r, struct buf *out);

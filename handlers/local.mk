@@ -38,6 +38,7 @@ libhandlers_a_SOURCES = \
 	handlers/render.c handlers/render.h \
 	handlers/reply.c \
 	handlers/request.c handlers/request.h \
+	handlers/reserve.c handlers/reserve.h \
 	handlers/round.c handlers/round.h \
 	handlers/router.c handlers/router.h \
 	handlers/search.c handlers/search.h \

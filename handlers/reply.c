@@ -163,6 +163,17 @@ enum flow_next request_reject_because(struct request *r, int err, const char *fi
 	return refuse(r, err, field, sentence, STR(""), -1);
 }
 
+enum flow_next request_reject_limit(struct request *r, int retry_after_s, const char *fmt, ...)
+{
+	char sentence[256];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(sentence, sizeof(sentence), fmt, args);
+	va_end(args);
+	return refuse(r, ERR_RATE_LIMITED, NULL, sentence, STR(""), retry_after_s);
+}
+
 enum flow_next request_reject_field(struct request *r, const struct json_complaint *complaint)
 {
 	return refuse(r, ERR_VALIDATION, complaint->field, complaint->sentence, STR(""), -1);

@@ -16,6 +16,7 @@
 struct fcgi_request;
 struct password_job;
 struct person;
+struct reservation;
 struct route;
 struct turn;
 
@@ -41,6 +42,9 @@ struct request {
 	bool identity_due;    /* who asks has not been counted yet: nobody knew him */
 	bool counted;         /* the last verdict is limit's */
 	struct ratelimit_check limit;
+	struct ratelimit_verdict turn_requests, turn_tokens; /* of a turn's limits, the nearest to its end; limit 0: there is none */
+	const struct ratelimit_verdict *reached;             /* which of them it is refused by; NULL: none */
+	struct reservation *reservation; /* owned, until the turn takes it; NULL: nothing limits the turn */
 	/* the flow (handlers/flow.c) */
 	const struct step *step, *then; /* then: the route's, while those before them run */
 	bool waiting, over;
@@ -98,6 +102,8 @@ enum flow_next request_reject_field(struct request *r, const struct json_complai
 enum flow_next request_reject_details(struct request *r, int err, const char *sentence, struct str details);
 /* Refuses and asks to come back later. */
 enum flow_next request_reject_later(struct request *r, int err, int retry_after_s);
+/* A limit is reached: the same with RATE_LIMIT_EXCEEDED and a sentence of its own. */
+enum flow_next request_reject_limit(struct request *r, int retry_after_s, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* Success in the envelope; data and pagination are JSON, pagination may be empty. */
 enum flow_next request_reply(struct request *r, struct str data, struct str pagination);
 /* The same for something that was made: status 201. */

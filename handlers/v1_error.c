@@ -62,9 +62,12 @@ void v1_put_error(struct buf *out, int err, const char *field, const char *sente
 	json_close(&w, '}');
 }
 
+/* Nobody waits longer within a request: a client that tried again would only be refused again. */
+enum { MAX_PATIENCE_S = 3600 };
+
 void v1_put_error_headers(struct buf *out, int err, int retry_after_s)
 {
 	if (retry_after_s >= 0)
 		buf_printf(out, "Retry-After-Ms: %lld\r\n", (long long)retry_after_s * 1000);
-	buf_printf(out, "X-Should-Retry: %s\r\n", err_retryable(err) ? "true" : "false");
+	buf_printf(out, "X-Should-Retry: %s\r\n", err_retryable(err) && retry_after_s <= MAX_PATIENCE_S ? "true" : "false");
 }

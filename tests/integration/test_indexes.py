@@ -15,6 +15,8 @@ INSERT INTO logins (id, user_id, address, created_at, expires_at) SELECT uuid(i)
 INSERT INTO refresh_tokens (hash, login_id) SELECT encode(sha256(i::text::bytea), 'hex'), uuid(i % 10000 + 1) FROM generate_series(1, 30000) i;
 INSERT INTO login_failures (kind, key, failures, expires_at) SELECT 'name', i::text, 1, now() + (i - 10) * interval '1 s' FROM generate_series(1, 10000) i;
 INSERT INTO api_keys (id, user_id, name, shown, hash) SELECT uuid(i), uuid(i % 5000 + 1), 'key', 'sk-', encode(sha256(i::text::bytea), 'hex') FROM generate_series(1, 10000) i;
+INSERT INTO key_months (key_id, month) SELECT uuid(i % 10000 + 1), (date '2020-01-01' + i / 10000 * interval '1 month')::date FROM generate_series(1, 20000) i;
+INSERT INTO key_turns (answer_id, key_id, month, reserved) SELECT uuid(i), key_id, month, 1 FROM generate_series(1, 3000) i, (SELECT key_id, month FROM key_months LIMIT 1) m;
 INSERT INTO audit_log (at, type, actor_id, actor, user_id, address, request_id)
   SELECT now() - i * interval '5 min', (ARRAY['login', 'login.failed', 'logout', 'user.created'])[i % 4 + 1], uuid(i % 5000 + 1), 'x', uuid(i % 4999 + 1), '::1', '' FROM generate_series(1, 30000) i;
 INSERT INTO changes (n, kind, key, at) SELECT i, 'user', uuid(i)::text, now() - (20000 - i) * interval '1 s' FROM generate_series(1, 20000) i;
@@ -65,6 +67,8 @@ INDEXES = {
     "chat_sessions_user_updated": "list_sessions",
     "idempotency_keys_expires": TO_COME,
     "idempotency_keys_owner_id_key_key": TO_COME,
+    "key_months_pkey": "reserve_budget",
+    "key_turns_pkey": "settle_budget",
     "login_failures_expires": "expire_login_failures",
     "login_failures_pkey": "login_fail",
     "logins_expires": "expire_logins",
@@ -93,7 +97,7 @@ INDEXES = {
 SCANS = {
     "add_first_admin": {"users"}, "have_admin": {"users"}, "update_user": {"users"}, "list_keys": {"users", "api_keys"},
     "list_audit": {"audit_log"}, "expire_audit": {"audit_log"}, "read_changes": {"version"},
-    "announce_reload": {"version"}, "list_agent_revisions": {"agent_configs"}, "write_agents": {"agent_configs"},
+    "announce_reload": {"version"}, "settle_budgets": {"key_turns"}, "list_agent_revisions": {"agent_configs"}, "write_agents": {"agent_configs"},
     "search": {"search_slices", "search_entries"},  # nothing is indexed here: they are empty
     "sum_stats": {"users", "agent_configs", "usage_pending"}, "count_usage": {"usage_pending"}, "usage_by_agent": {"agent_configs"},
 }

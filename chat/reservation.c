@@ -1,0 +1,200 @@
+/* First the limits of a minute, then the key's month: whoever is refused by the one asks nothing of PostgreSQL. */
+#include "chat/reservation.h"
+
+#include <stdlib.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/tokens.h"
+#include "chat/turn.h"
+
+/* What an answer is taken to be long that nobody has limited. */
+enum { COMPLETION_TOKENS = 1024 };
+
+struct reservations {
+	struct pool *pool; /* borrowed, as quotas */
+	struct quotas *quotas;
+	struct list live;
+};
+
+struct reservations *reservations_new(struct pool *pool, struct quotas *quotas)
+{
+	struct reservations *all = mem_alloc(sizeof(*all));
+
+	all->pool = pool;
+	all->quotas = quotas;
+	list_init(&all->live);
+	return all;
+}
+
+static void free_reservation(struct reservation *r)
+{
+	op_cancel(&r->minute.op);
+	query_fini(&r->query);
+	list_remove(&r->node);
+	agent_unref(r->agent);
+	free(r);
+}
+
+void reservations_free(struct reservations *all)
+{
+	if (!all)
+		return;
+	while (!list_empty(&all->live))
+		free_reservation(CONTAINER_OF(all->live.next, struct reservation, node));
+	free(all);
+}
+
+/* ---- estimates ---- */
+
+static int64_t prompt_tokens(const struct turn_request *request)
+{
+	int64_t n = tokens_estimate(request->agent->system_prompt) + tokens_estimate(request->extra);
+
+	for (size_t i = 0; i < request->n_messages; i++)
+		n += tokens_estimate(request->messages[i].content) + tokens_estimate(request->messages[i].extra);
+	return n;
+}
+
+static int64_t completion_tokens(const struct turn_request *request)
+{
+	int64_t max = request->max_tokens ? request->max_tokens : request->agent->max_tokens;
+
+	return max ? max : COMPLETION_TOKENS;
+}
+
+/* What was said before is not known yet, but for how much of it may go along. */
+static int64_t history_tokens(const struct turn_request *request)
+{
+	bool goes_along = request->with_history && request->chat_id.len && request->n_messages == 1;
+
+	return goes_along ? request->agent->context_tokens : 0;
+}
+
+/* A budget is money: all that may come is reserved of it. For a minute the history is left out, which is mostly short and would keep
+ * others waiting; it is counted when the turn is settled. */
+struct reservation *reservation_new(struct reservations *all, const struct turn_request *request, struct str key_id,
+				    const struct key_limits *limits)
+{
+	static const struct key_limits none;
+	const struct agent *agent = request->agent;
+	struct reservation *r;
+	int64_t tokens;
+
+	if (!limits)
+		limits = &none;
+	if (!agent->requests_per_minute && !agent->tokens_per_minute && !limits->requests_per_minute && !limits->tokens_per_minute &&
+	    !limits->monthly_tokens)
+		return NULL;
+	r = mem_alloc(sizeof(*r));
+	r->all = all;
+	r->agent = agent_ref(request->agent);
+	r->question_id = uuid_new();
+	r->answer_id = uuid_new(); /* sorts after the question */
+	r->key_id = uuid_from(key_id);
+	query_init(&r->query);
+	list_push(&all->live, &r->node);
+	tokens = prompt_tokens(request) + completion_tokens(request);
+	if (agent->requests_per_minute)
+		quota_add(&r->minute, QUOTA_AGENT, agent->id, QUOTA_REQUESTS, agent->requests_per_minute, 1);
+	if (limits->requests_per_minute)
+		quota_add(&r->minute, QUOTA_API_KEY, key_id, QUOTA_REQUESTS, limits->requests_per_minute, 1);
+	if (agent->tokens_per_minute)
+		quota_add(&r->minute, QUOTA_AGENT, agent->id, QUOTA_TOKENS, agent->tokens_per_minute, tokens);
+	if (limits->tokens_per_minute)
+		quota_add(&r->minute, QUOTA_API_KEY, key_id, QUOTA_TOKENS, limits->tokens_per_minute, tokens);
+	if (limits->monthly_tokens)
+		r->month_tokens = tokens + history_tokens(request);
+	return r;
+}
+
+/* ---- reserving ---- */
+
+static void on_settled(struct op *op)
+{
+	struct reservation *r = CONTAINER_OF(op, struct reservation, query.op);
+
+	if (op->err) /* a job sees to it */
+		log_info(NULL, "budget_not_settled", "message", r->answer_id.text, "code", err_info(op->err)->code);
+	free_reservation(r);
+}
+
+static void settle_month(struct reservation *r)
+{
+	if (!r->in_month) {
+		free_reservation(r);
+		return;
+	}
+	query_fini(&r->query);
+	r->query.op.done = on_settled;
+	budgets_settle(r->all->pool, &r->query, uuid_str(&r->answer_id));
+}
+
+static void on_month(struct op *op)
+{
+	struct reservation *r = CONTAINER_OF(op, struct reservation, query.op);
+	int err = op->err;
+
+	if (err == 0)
+		r->budget = budget_reserved(&r->query);
+	r->in_month = err ? query_was_sent(&r->query) : r->budget.reserved;
+	if (r->given_up) {
+		settle_month(r);
+		return;
+	}
+	if (err == 0 && !r->budget.reserved && !r->budget.no_budget)
+		r->refused_by = LIMIT_BUDGET;
+	if (err || r->refused_by)
+		quota_settle(&r->minute, 0, 0);
+	op_finish(&r->op, err);
+}
+
+static void give_up(struct op *op)
+{
+	struct reservation *r = CONTAINER_OF(op, struct reservation, op);
+
+	op_cancel(&r->minute.op);
+	r->given_up = true;
+}
+
+/* True: nothing more is to be asked. */
+static bool judge_minute(struct reservation *r)
+{
+	if (r->minute.refused_by >= 0)
+		r->refused_by = LIMIT_MINUTE;
+	if (r->refused_by || !r->month_tokens)
+		return true;
+	r->query.op.done = on_month;
+	budgets_reserve(r->all->pool, &r->query, uuid_str(&r->key_id), uuid_str(&r->answer_id), r->month_tokens);
+	return false;
+}
+
+static void on_minute(struct op *op)
+{
+	struct reservation *r = CONTAINER_OF(op, struct reservation, minute.op);
+
+	if (judge_minute(r))
+		op_finish(&r->op, 0);
+}
+
+bool reservation_start(struct reservation *r)
+{
+	r->minute.op.done = on_minute;
+	if (quota_take(r->all->quotas, &r->minute) && judge_minute(r))
+		return true;
+	r->op.cancel = give_up;
+	return false;
+}
+
+void reservation_end(struct reservation *r, bool began, int64_t tokens)
+{
+	if (!r)
+		return;
+	op_cancel(&r->op);
+	quota_settle(&r->minute, began, tokens);
+	if (op_waiting(&r->query.op))
+		r->given_up = true; /* what has been sent happens, and is then settled */
+	else
+		settle_month(r);
+}

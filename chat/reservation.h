@@ -1,0 +1,44 @@
+/* What a turn may take of its agent's and its API key's limits: reserved before it begins, settled when it has ended. Turns without limits have
+ * none. cache/quota counts the limits a minute, db/budgets the key's month. */
+#pragma once
+#include "base/uuid.h"
+#include "cache/quota.h"
+#include "chat/agent.h"
+#include "db/budgets.h"
+#include "db/keys.h"
+
+struct reservations;
+struct turn_request;
+
+/* All pointers are borrowed until reservations_free. */
+struct reservations *reservations_new(struct pool *pool, struct quotas *quotas);
+/* NULL is fine. Nobody may hold one any more; what was not settled lapses. */
+void reservations_free(struct reservations *all);
+
+enum reservation_limit { LIMIT_NONE, LIMIT_MINUTE, LIMIT_BUDGET };
+
+struct reservation {
+	struct op op;                       /* op.done is set by whoever waits; op.err: -ERR_* if PostgreSQL could not be asked */
+	void *waiter;                       /* for op.done */
+	struct agent *agent;                /* owned reference */
+	struct uuid question_id, answer_id; /* of the turn that is to be */
+	enum reservation_limit refused_by;
+	struct quota_set minute;            /* LIMIT_MINUTE: its refused_by says which */
+	struct budget_reserved budget;      /* with a budget only */
+	/* its own: */
+	struct reservations *all;
+	struct list node;                   /* in all->live */
+	struct query query;
+	struct uuid key_id;
+	int64_t month_tokens;               /* wanted of the key's month; 0: it has no budget */
+	bool in_month;                      /* key_turns may have it */
+	bool given_up;                      /* nobody waits for the query any more */
+};
+
+/* A reservation for this turn of request->agent; key_id is empty and limits NULL if no key asks. NULL: nothing limits it. */
+struct reservation *reservation_new(struct reservations *all, const struct turn_request *request, struct str key_id,
+				    const struct key_limits *limits);
+/* True: it is decided. False: op.done will come. */
+MUST_CHECK bool reservation_start(struct reservation *r);
+/* Takes the reservation: its turn has ended and is stored, or has not begun (began: false), or is given up while it waits. NULL is fine. */
+void reservation_end(struct reservation *r, bool began, int64_t tokens);
