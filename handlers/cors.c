@@ -34,7 +34,9 @@ void cors_put(const struct request *r, struct buf *out)
 	if (allowed(r))
 		buf_printf(out, "Access-Control-Allow-Origin: %.*s\r\nAccess-Control-Allow-Credentials: true\r\n"
 				"Access-Control-Expose-Headers: X-Request-Id, X-LLMChat-Overhead-Us, X-Chat-Id, Retry-After, "
-				"X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset\r\n",
+				"Retry-After-Ms, X-Should-Retry, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, "
+				"X-RateLimit-Limit-Requests, X-RateLimit-Remaining-Requests, X-RateLimit-Reset-Requests, "
+				"X-RateLimit-Limit-Tokens, X-RateLimit-Remaining-Tokens, X-RateLimit-Reset-Tokens\r\n",
 			   STR_ARG(origin));
 }
 

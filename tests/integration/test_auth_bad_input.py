@@ -313,7 +313,9 @@ def test_the_page_of_frontend_url_may_read_every_answer(stack, path, status):
     assert answer.status == status and "Origin" in answer.header("Vary")
     assert cors(answer) == {"access-control-allow-origin": ORIGIN, "access-control-allow-credentials": "true",
                             "access-control-expose-headers": "X-Request-Id, X-LLMChat-Overhead-Us, X-Chat-Id, Retry-After, "
-                                                             "X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset"}
+                                                             "Retry-After-Ms, X-Should-Retry, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, "
+                                                             "X-RateLimit-Limit-Requests, X-RateLimit-Remaining-Requests, X-RateLimit-Reset-Requests, "
+                                                             "X-RateLimit-Limit-Tokens, X-RateLimit-Remaining-Tokens, X-RateLimit-Reset-Tokens"}
 
 
 STRANGERS = ["null", "https://evil.example", ORIGIN + ".evil.example", "https://evil.example/" + ORIGIN, ORIGIN.replace("https", "http"), ORIGIN + "/", ORIGIN + ":443", ORIGIN + ":8443",

@@ -1,5 +1,6 @@
 check_PROGRAMS += \
 	tests/unit/cache/test_local_limit \
+	tests/unit/cache/test_quota \
 	tests/unit/cache/test_ratelimit \
 	tests/unit/cache/test_redis \
 	tests/unit/cache/test_redis_peer \
@@ -10,6 +11,10 @@ cache_test_world = tests/unit/cache/world.c tests/unit/cache/world.h tests/unit/
 tests_unit_cache_test_local_limit_SOURCES = tests/unit/cache/test_local_limit.c tests/unit/support.h
 tests_unit_cache_test_local_limit_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_cache_test_local_limit_LDADD = $(cache_test_libs)
+
+tests_unit_cache_test_quota_SOURCES = tests/unit/cache/test_quota.c $(cache_test_world)
+tests_unit_cache_test_quota_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_cache_test_quota_LDADD = $(cache_test_libs)
 
 tests_unit_cache_test_ratelimit_SOURCES = tests/unit/cache/test_ratelimit.c $(cache_test_world)
 tests_unit_cache_test_ratelimit_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)

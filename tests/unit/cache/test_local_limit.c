@@ -47,6 +47,27 @@ static void blocks_from_the_first_request_too_many(void **state)
 	local_limit_free(l);
 }
 
+static void adds_amounts_and_gives_back(void **state)
+{
+	struct local_limit *l = local_limit_new();
+	struct limit_count c;
+
+	(void)state;
+	c = local_limit_add(l, STR("a"), 60000, 0, 1 * SECOND_US); /* looking begins nothing */
+	assert_int_equal(c.n, 0);
+	assert_int_equal(c.left_ms, 60000);
+	c = local_limit_add(l, STR("a"), 60000, 500, 2 * SECOND_US);
+	assert_int_equal(c.n, 500);
+	assert_int_equal(c.left_ms, 60000);
+	c = local_limit_add(l, STR("a"), 60000, -200, 12 * SECOND_US);
+	assert_int_equal(c.n, 300);
+	assert_int_equal(c.left_ms, 50000);
+	assert_int_equal(local_limit_add(l, STR("a"), 60000, -301, 13 * SECOND_US).n, 0);
+	assert_int_equal(local_limit_add(l, STR("a"), 60000, 7, 13 * SECOND_US).left_ms, 60000);
+	assert_int_equal(local_limit_add(l, STR("a"), 60000, 0, 73 * SECOND_US).n, 0);
+	local_limit_free(l);
+}
+
 static void keeps_a_long_window_though_the_block_is_short(void **state)
 {
 	const struct limit_rule r = {.limit = 1, .window_ms = 60000, .block_ms = 1000};
@@ -105,6 +126,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(counts_in_windows_that_begin_with_the_first_request),
 		cmocka_unit_test(blocks_from_the_first_request_too_many),
+		cmocka_unit_test(adds_amounts_and_gives_back),
 		cmocka_unit_test(keeps_a_long_window_though_the_block_is_short),
 		cmocka_unit_test(counts_each_key_alone),
 		cmocka_unit_test(a_flood_of_keys_does_not_free_who_is_refused),
