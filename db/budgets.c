@@ -10,7 +10,7 @@
 static const struct statement reserve_budget = {
 	"reserve_budget",
 	"WITH wanted AS (SELECT id, monthly_tokens, least($3::bigint, monthly_tokens) AS tokens FROM api_keys WHERE id = $1::uuid),"
-	" month AS (INSERT INTO key_months AS m (key_id, month, reserved) SELECT id, " MONTH "::date, tokens FROM wanted WHERE tokens IS NOT NULL"
+	" month AS (INSERT INTO key_months AS m (key_id, month, reserved) SELECT id, " MONTH "::date, tokens FROM wanted WHERE monthly_tokens IS NOT NULL"
 	"  ON CONFLICT (key_id, month) DO UPDATE SET reserved = m.reserved + excluded.reserved"
 	"  WHERE m.used + m.reserved + excluded.reserved <= (SELECT monthly_tokens FROM wanted)"
 	"  RETURNING m.key_id, m.month),"

@@ -1,7 +1,8 @@
 check_PROGRAMS += tests/unit/db/test_pool tests/unit/db/test_pool_faults tests/unit/db/test_sqlstate tests/unit/db/test_turn_writes \
 	tests/unit/db/test_users tests/unit/db/test_logins tests/unit/db/test_login_races tests/unit/db/test_refresh \
-	tests/unit/db/test_keys tests/unit/db/test_credentials tests/unit/db/test_audit tests/unit/db/test_retention tests/unit/db/test_changes \
-	tests/unit/db/test_plans tests/unit/db/test_usage tests/unit/db/test_search
+	tests/unit/db/test_keys tests/unit/db/test_credentials tests/unit/db/test_audit tests/unit/db/test_retention \
+	tests/unit/db/test_changes tests/unit/db/test_budgets tests/unit/db/test_plans tests/unit/db/test_usage \
+	tests/unit/db/test_search
 db_test_world = \
 	tests/unit/db/fixture.c tests/unit/db/fixture.h \
 	tests/unit/db/server.c tests/unit/db/server.h
@@ -59,6 +60,10 @@ tests_unit_db_test_retention_LDADD = $(db_test_libs)
 tests_unit_db_test_changes_SOURCES = tests/unit/db/test_changes.c $(db_test_accounts)
 tests_unit_db_test_changes_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_db_test_changes_LDADD = $(db_test_libs)
+
+tests_unit_db_test_budgets_SOURCES = tests/unit/db/test_budgets.c $(db_test_accounts)
+tests_unit_db_test_budgets_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_db_test_budgets_LDADD = $(db_test_libs)
 
 tests_unit_db_test_plans_SOURCES = tests/unit/db/test_plans.c $(db_test_world)
 tests_unit_db_test_plans_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)

@@ -141,8 +141,11 @@ static void says_errors_in_openais_words(void **state)
 		assert_str(buf_str(&out), str_from(samples[i].wanted));
 	}
 	out.len = 0;
-	v1_put_error_headers(&out, ERR_UPSTREAM_LIMIT, 86400 * 365);
-	assert_text(buf_str(&out), "Retry-After-Ms: 31536000000\r\nX-Should-Retry: true\r\n");
+	v1_put_error_headers(&out, ERR_UPSTREAM_LIMIT, 3600);
+	assert_text(buf_str(&out), "Retry-After-Ms: 3600000\r\nX-Should-Retry: true\r\n");
+	out.len = 0;
+	v1_put_error_headers(&out, ERR_RATE_LIMITED, 86400 * 365); /* nobody waits for that */
+	assert_text(buf_str(&out), "Retry-After-Ms: 31536000000\r\nX-Should-Retry: false\r\n");
 	out.len = 0;
 	v1_put_error_headers(&out, ERR_UPSTREAM_AUTH, -1);
 	assert_text(buf_str(&out), "X-Should-Retry: false\r\n");
