@@ -187,12 +187,19 @@ bool reservation_start(struct reservation *r)
 	return false;
 }
 
-void reservation_end(struct reservation *r, bool began, int64_t tokens)
+void reservation_settle(struct reservation *r, int64_t tokens)
+{
+	if (r)
+		quota_settle(&r->minute, 1, tokens);
+}
+
+void reservation_end(struct reservation *r, bool stored)
 {
 	if (!r)
 		return;
 	op_cancel(&r->op);
-	quota_settle(&r->minute, began, tokens);
+	quota_settle(&r->minute, 0, 0);
+	r->in_month = r->in_month && !stored;
 	if (op_waiting(&r->query.op))
 		r->given_up = true; /* what has been sent happens, and is then settled */
 	else

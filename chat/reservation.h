@@ -25,13 +25,13 @@ struct reservation {
 	enum reservation_limit refused_by;
 	struct quota_set minute;            /* LIMIT_MINUTE: its refused_by says which */
 	struct budget_reserved budget;      /* with a budget only */
+	bool in_month;                      /* key_turns has it, or may have it */
 	/* its own: */
 	struct reservations *all;
 	struct list node;                   /* in all->live */
 	struct query query;
 	struct uuid key_id;
 	int64_t month_tokens;               /* wanted of the key's month; 0: it has no budget */
-	bool in_month;                      /* key_turns may have it */
 	bool given_up;                      /* nobody waits for the query any more */
 };
 
@@ -40,5 +40,9 @@ struct reservation *reservation_new(struct reservations *all, const struct turn_
 				    const struct key_limits *limits);
 /* True: it is decided. False: op.done will come. */
 MUST_CHECK bool reservation_start(struct reservation *r);
-/* Takes the reservation: its turn has ended and is stored, or has not begun (began: false), or is given up while it waits. NULL is fine. */
-void reservation_end(struct reservation *r, bool began, int64_t tokens);
+/* Its turn has ended and took so many tokens: settles the limits of a minute. The budget is settled with the turn's row, see
+ * struct turn_ending. NULL is fine. */
+void reservation_settle(struct reservation *r, int64_t tokens);
+/* Takes the reservation. stored: its turn's ending has been stored; else the turn has not begun, or nobody knows, or the reservation was still
+ * waited for, and what is reserved is given back. NULL is fine. */
+void reservation_end(struct reservation *r, bool stored);

@@ -71,7 +71,7 @@ static void finish(struct turn *turn)
 	}
 	set_state(turn, TURN_OVER);
 	count_asked(turn, 0);
-	reservation_end(turn->reservation, true, turn->has_usage ? turn->usage.total_tokens : 0);
+	reservation_end(turn->reservation, turn->write.found);
 	turn->reservation = NULL;
 	settle(turn);
 	timer_fini(&turn->retry);
@@ -168,6 +168,7 @@ static void store_ending(void *arg)
 		.total_tokens = turn->usage.total_tokens,
 		.first_event_ms = first_event_ms(turn),
 		.took_ms = (int64_t)((turn->over_us - turn->began_us) / 1000),
+		.has_budget = turn->reservation && turn->reservation->in_month,
 		.upstream_name = upstream_name(turn),
 	};
 
@@ -191,6 +192,7 @@ static void end(struct turn *turn, const char *status, int err, const char *reas
 	answer_collect(&turn->answer, EVENT_CHUNK, &turn->text);
 	if (!turn->has_usage && turn->call.called_us)
 		turn_log_estimate_usage(turn);
+	reservation_settle(turn->reservation, turn->has_usage ? turn->usage.total_tokens : 0);
 	log_info(&turn->log, "turn_ended", "message", turn->answer_id.text, "agent", turn->agent->id, "status", status, "reason", reason,
 		 "first_event_ms", first_event_ms(turn), "took_ms", (turn->over_us - turn->began_us) / 1000, "bytes", turn->text.len);
 	set_state(turn, TURN_ENDING);

@@ -128,24 +128,40 @@ static const struct statement end_turns = {"end_turns", ENDED("", "", ""), N_END
 
 /* Few have any news. What the provider calls the conversation belongs to the session and the agent. It changes with the first answer only;
  * then the sessions are locked in the order that beginnings lock them in. Arrays, as a join might be planned to walk over all sessions. */
+#define ENDED_WITH_NEWS                                                                                                \
+	"WITH ended AS ("                                                                                                  \
+	ENDED(", $12::text[], $13::text[], $14::text[], $15::text[]", ", upstream_name, agent_id, provider, model",        \
+	      ", agent_id = coalesce(e.agent_id, m.agent_id), provider = coalesce(e.provider, m.provider), model = coalesce(e.model, m.model)") \
+	", e.upstream_name, m.session_id, m.agent_id, m.id, m.total_tokens"                                                \
+	"), told AS MATERIALIZED ("                                                                                        \
+	" SELECT s.id FROM chat_sessions s WHERE s.id = ANY (ARRAY(SELECT session_id FROM ended WHERE upstream_name IS NOT NULL))" \
+	" ORDER BY s.user_id, s.name FOR NO KEY UPDATE"                                                                    \
+	"), kept AS ("                                                                                                     \
+	" UPDATE chat_sessions s SET upstream_names = CASE WHEN e.upstream_name = '' THEN s.upstream_names - e.agent_id"   \
+	"  ELSE s.upstream_names || jsonb_build_object(e.agent_id, e.upstream_name) END"                                   \
+	" FROM ended e WHERE s.id = ANY (ARRAY(SELECT id FROM told)) AND e.session_id = s.id AND e.upstream_name IS NOT NULL" \
+	")"
+
 static const struct statement end_turns_with_news = {
 	"end_turns_with_news",
-	"WITH ended AS ("
-	ENDED(", $12::text[], $13::text[], $14::text[], $15::text[]", ", upstream_name, agent_id, provider, model",
-	      ", agent_id = coalesce(e.agent_id, m.agent_id), provider = coalesce(e.provider, m.provider), model = coalesce(e.model, m.model)")
-	", e.upstream_name, m.session_id, m.agent_id"
-	"), told AS MATERIALIZED ("
-	" SELECT s.id FROM chat_sessions s WHERE s.id = ANY (ARRAY(SELECT session_id FROM ended WHERE upstream_name IS NOT NULL))"
-	" ORDER BY s.user_id, s.name FOR NO KEY UPDATE"
-	"), kept AS ("
-	" UPDATE chat_sessions s SET upstream_names = CASE WHEN e.upstream_name = '' THEN s.upstream_names - e.agent_id"
-	"  ELSE s.upstream_names || jsonb_build_object(e.agent_id, e.upstream_name) END"
-	" FROM ended e WHERE s.id = ANY (ARRAY(SELECT id FROM told)) AND e.session_id = s.id AND e.upstream_name IS NOT NULL"
+	ENDED_WITH_NEWS " SELECT place FROM ended",
+	N_END_ARRAYS + N_NEWS_ARRAYS,
+};
+
+/* What a key's budget was reserved for is settled with the ending (db/budgets.h): who has seen the end may count on what was given back. */
+static const struct statement end_turns_with_budget = {
+	"end_turns_with_budget",
+	ENDED_WITH_NEWS ", gone AS ("
+	" DELETE FROM key_turns t USING ended e WHERE t.answer_id = e.id RETURNING t.key_id, t.month, t.reserved, e.total_tokens"
+	"), counted AS ("
+	" INSERT INTO key_months AS m (key_id, month, used, reserved)"
+	" SELECT key_id, month, coalesce(sum(total_tokens), 0), -sum(reserved) FROM gone GROUP BY 1, 2 ORDER BY 1, 2"
+	" ON CONFLICT (key_id, month) DO UPDATE SET used = m.used + excluded.used, reserved = m.reserved + excluded.reserved"
 	") SELECT place FROM ended",
 	N_END_ARRAYS + N_NEWS_ARRAYS,
 };
 
-enum kind { OPEN, BEGIN, RETRY, END, END_WITH_NEWS, N_KINDS };
+enum kind { OPEN, BEGIN, RETRY, END, END_WITH_NEWS, END_WITH_BUDGET, N_KINDS };
 
 static const struct {
 	const struct statement *statement;
@@ -154,11 +170,12 @@ static const struct {
 	[OPEN] = {&open_turns, N_BEGIN_ARRAYS},   [BEGIN] = {&begin_turns, N_BEGIN_ARRAYS},
 	[RETRY] = {&retry_turn, 0},               [END] = {&end_turns, N_END_ARRAYS},
 	[END_WITH_NEWS] = {&end_turns_with_news, N_END_ARRAYS + N_NEWS_ARRAYS},
+	[END_WITH_BUDGET] = {&end_turns_with_budget, N_END_ARRAYS + N_NEWS_ARRAYS},
 };
 
 static bool is_end(enum kind kind)
 {
-	return kind == END || kind == END_WITH_NEWS;
+	return kind >= END;
 }
 
 struct turn_writes {
@@ -312,7 +329,7 @@ static void send_batch(struct turn_writes *writes, enum kind kind)
 		b->n_bytes += n_text_bytes(kind, w);
 		if (is_end(kind))
 			fill_end(b->arrays, &w->end);
-		if (kind == END_WITH_NEWS)
+		if (kind > END)
 			fill_news(b->arrays, &w->end);
 		if (kind == RETRY)
 			fill_retry(&b->q, &w->begin);
@@ -471,7 +488,7 @@ void turn_writes_retry(struct turn_writes *writes, struct turn_write *w, const s
 void turn_writes_end(struct turn_writes *writes, struct turn_write *w, const struct turn_ending *ending)
 {
 	w->end = *ending;
-	start(writes, w, ending->upstream_name || ending->agent_id.len ? END_WITH_NEWS : END);
+	start(writes, w, ending->has_budget ? END_WITH_BUDGET : ending->upstream_name || ending->agent_id.len ? END_WITH_NEWS : END);
 }
 
 struct history_row turn_write_history(const struct turn_write *w, size_t i)
@@ -509,4 +526,6 @@ void turn_writes_free(struct turn_writes *writes)
 	free(writes);
 }
 
-const struct statement *const turn_writes_statements[] = {&open_turns, &begin_turns, &retry_turn, &end_turns, &end_turns_with_news, NULL};
+const struct statement *const turn_writes_statements[] = {
+	&open_turns, &begin_turns, &retry_turn, &end_turns, &end_turns_with_news, &end_turns_with_budget, NULL,
+};

@@ -35,6 +35,7 @@ struct turn_ending {
 	int64_t prompt_tokens, completion_tokens, total_tokens;
 	int64_t first_event_ms; /* -1: none came */
 	int64_t took_ms;
+	bool has_budget;           /* something is reserved for it, see db/budgets.h */
 	const char *upstream_name; /* the provider's name for the conversation, for the session; empty: forget it; NULL: no news */
 	struct str agent_id, provider, model; /* who answered, if not who was asked; else empty */
 };

@@ -84,7 +84,7 @@ void flow_end(struct request *r)
 	r->waiting = false;
 	query_fini(&r->query); /* cancels it if it is in flight */
 	op_cancel(&r->limit.op);
-	reservation_end(r->reservation, false, 0);
+	reservation_end(r->reservation, false);
 	r->reservation = NULL;
 	timer_fini(&r->timer);
 	if (r->turn)

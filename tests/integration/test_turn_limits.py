@@ -288,6 +288,17 @@ def test_turns_that_race_for_a_budget_never_pass_it(whole, owner):
     wait_for(lambda: month_of(whole, key) == ((110, 0), 0), 5, "five turns to be settled")
 
 
+def test_whoever_has_seen_the_end_has_back_what_was_reserved(whole, owner):
+    """A turn may take all but a little of what is left, and takes seven tokens: the next one finds that at once, wherever it is answered."""
+    key = owner.make_key(monthlyTokens=1000, rateLimit={"tokensPerMinute": 1000})
+    for n in range(20):
+        answer = v1(whole, "free", key["key"], max_tokens=998 - 7 * n)
+        assert answer.status == 200, (n, answer)
+        assert month_of(whole, key) == ((7 * n + 7, 0), 0)
+    assert chat(whole, "free", key["key"], maxTokens=998 - 7 * 20 + 1).status == 429
+    assert whole.sql_one("SELECT count(*) FROM key_turns") == "0"
+
+
 def test_a_budget_that_is_spent_opens_again_next_month(whole, owner):
     key = owner.make_key(monthlyTokens=1000)
     assert chat(whole, "free", key["key"]).status == 200
