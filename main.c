@@ -181,7 +181,7 @@ static int start_parts(struct responder *me, char *why, size_t why_size)
 	me->app.redis = redis_new(me->loop, me->resolver, conf, (int)slot);
 	me->app.ratelimit = ratelimit_new(me->app.redis, conf, (int)slot);
 	me->quotas = quotas_new(me->app.redis, conf, (int)slot);
-	me->app.reservations = reservations_new(me->pool, me->quotas);
+	me->app.reservations = reservations_new(me->pool, conf, me->quotas);
 	me->app.process = &me->process;
 	me->siblings = me->app.siblings = siblings_new(me->loop, &me->process, host_publish, &me->app);
 	me->app.agents = agents_new(me->loop, me->pool, conf, why, why_size);

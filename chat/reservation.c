@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "base/clock.h"
+#include "base/conf.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -13,18 +15,24 @@
 enum { COMPLETION_TOKENS = 1024 };
 
 struct reservations {
-	struct pool *pool; /* borrowed, as quotas */
+	struct pool *pool; /* borrowed, as conf and quotas */
+	const struct conf *conf;
 	struct quotas *quotas;
 	struct list live;
+	struct list asking;  /* those whose month is being asked for: of each key one, as PostgreSQL would make others wait with a connection each */
+	struct list waiting; /* those behind them, in the order in which they came */
 };
 
-struct reservations *reservations_new(struct pool *pool, struct quotas *quotas)
+struct reservations *reservations_new(struct pool *pool, const struct conf *conf, struct quotas *quotas)
 {
 	struct reservations *all = mem_alloc(sizeof(*all));
 
 	all->pool = pool;
+	all->conf = conf;
 	all->quotas = quotas;
 	list_init(&all->live);
+	list_init(&all->asking);
+	list_init(&all->waiting);
 	return all;
 }
 
@@ -33,6 +41,7 @@ static void free_reservation(struct reservation *r)
 	op_cancel(&r->minute.op);
 	query_fini(&r->query);
 	list_remove(&r->node);
+	list_remove(&r->turn_node);
 	agent_unref(r->agent);
 	free(r);
 }
@@ -94,6 +103,7 @@ struct reservation *reservation_new(struct reservations *all, const struct turn_
 	r->answer_id = uuid_new(); /* sorts after the question */
 	r->key_id = uuid_from(key_id);
 	query_init(&r->query);
+	list_init(&r->turn_node);
 	list_push(&all->live, &r->node);
 	tokens = prompt_tokens(request) + completion_tokens(request);
 	if (agent->requests_per_minute)
@@ -131,23 +141,68 @@ static void settle_month(struct reservation *r)
 	budgets_settle(r->all->pool, &r->query, uuid_str(&r->answer_id));
 }
 
-static void on_month(struct op *op)
+/* The first of the same key; NULL if there is none. */
+static struct reservation *first_of_key(const struct list *list, const struct uuid *key_id)
 {
-	struct reservation *r = CONTAINER_OF(op, struct reservation, query.op);
-	int err = op->err;
+	for (struct list *l = list->next; l != list; l = l->next) {
+		struct reservation *r = CONTAINER_OF(l, struct reservation, turn_node);
 
-	if (err == 0)
-		r->budget = budget_reserved(&r->query);
-	r->in_month = err ? query_was_sent(&r->query) : r->budget.reserved;
-	if (r->given_up) {
-		settle_month(r);
-		return;
+		if (str_eq(uuid_str(&r->key_id), uuid_str(key_id)))
+			return r;
 	}
-	if (err == 0 && !r->budget.reserved && !r->budget.no_budget)
-		r->refused_by = LIMIT_BUDGET;
+	return NULL;
+}
+
+static void finish_month(struct reservation *r, int err)
+{
 	if (err || r->refused_by)
 		quota_settle(&r->minute, 0, 0);
 	op_finish(&r->op, err);
+}
+
+static void on_month(struct op *op);
+
+static void ask_month(struct reservation *r)
+{
+	list_remove(&r->turn_node);
+	list_push(&r->all->asking, &r->turn_node);
+	r->query.op.done = on_month;
+	budgets_reserve(r->all->pool, &r->query, uuid_str(&r->key_id), uuid_str(&r->answer_id), r->month_tokens);
+}
+
+/* It is the next one's turn. When PostgreSQL is away nobody finds that out one after the other, and nobody waits for longer than he would for a
+ * connection. */
+static void serve_next(struct reservations *all, const struct uuid *key_id, int err)
+{
+	uint64_t now_us = clock_mono_us();
+	struct reservation *next;
+
+	while ((next = first_of_key(&all->waiting, key_id)) && (err || next->give_up_us <= now_us)) {
+		list_remove(&next->turn_node);
+		finish_month(next, err ? err : -ERR_DB_UNAVAILABLE);
+	}
+	if (next)
+		ask_month(next);
+}
+
+static void on_month(struct op *op)
+{
+	struct reservation *r = CONTAINER_OF(op, struct reservation, query.op);
+	struct reservations *all = r->all;
+	struct uuid key_id = r->key_id;
+	int err = op->err;
+
+	list_remove(&r->turn_node);
+	if (err == 0)
+		r->budget = budget_reserved(&r->query);
+	r->in_month = err ? query_was_sent(&r->query) : r->budget.reserved;
+	if (err == 0 && !r->budget.reserved && !r->budget.no_budget)
+		r->refused_by = LIMIT_BUDGET;
+	if (r->given_up)
+		settle_month(r);
+	else
+		finish_month(r, err);
+	serve_next(all, &key_id, err);
 }
 
 static void give_up(struct op *op)
@@ -165,8 +220,11 @@ static bool judge_minute(struct reservation *r)
 		r->refused_by = LIMIT_MINUTE;
 	if (r->refused_by || !r->month_tokens)
 		return true;
-	r->query.op.done = on_month;
-	budgets_reserve(r->all->pool, &r->query, uuid_str(&r->key_id), uuid_str(&r->answer_id), r->month_tokens);
+	r->give_up_us = clock_mono_us() + (uint64_t)r->all->conf->db_connection_timeout_ms * 1000;
+	if (first_of_key(&r->all->asking, &r->key_id))
+		list_push(&r->all->waiting, &r->turn_node);
+	else
+		ask_month(r);
 	return false;
 }
 

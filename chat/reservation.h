@@ -7,11 +7,12 @@
 #include "db/budgets.h"
 #include "db/keys.h"
 
+struct conf;
 struct reservations;
 struct turn_request;
 
 /* All pointers are borrowed until reservations_free. */
-struct reservations *reservations_new(struct pool *pool, struct quotas *quotas);
+struct reservations *reservations_new(struct pool *pool, const struct conf *conf, struct quotas *quotas);
 /* NULL is fine. Nobody may hold one any more; what was not settled lapses. */
 void reservations_free(struct reservations *all);
 
@@ -29,6 +30,8 @@ struct reservation {
 	/* its own: */
 	struct reservations *all;
 	struct list node;                   /* in all->live */
+	struct list turn_node;              /* in all->asking or all->waiting, until its month is known */
+	uint64_t give_up_us;                /* while it waits */
 	struct query query;
 	struct uuid key_id;
 	int64_t month_tokens;               /* wanted of the key's month; 0: it has no budget */

@@ -3,6 +3,7 @@
 import http.client
 import json
 import re
+import threading
 import time
 import uuid
 
@@ -356,6 +357,45 @@ def test_a_dead_streams_tokens_are_settled_by_the_others(whole, owner):
     # Nobody knows what it took: what it had reserved.
     wait_for(lambda: month_of(whole, key) == ((502, 0), 0), 40, "a job to settle it")
     wait_for(lambda: len(whole.responders()) == 3, 20, "the responder to come back")
+
+
+def test_many_turns_of_one_key_keep_nobody_else_waiting(whole, owner):
+    """They wait for each other, but not each with a connection to PostgreSQL."""
+    key = owner.make_key(monthlyTokens=1_000_000)
+    assert chat(whole, "free", key["key"]).status == 200
+    held = threading.Thread(target=whole.sql, args=(
+        f"BEGIN; UPDATE key_months SET used = used WHERE key_id = {literal(key['id'])}; SELECT pg_sleep(3); COMMIT",))
+    held.start()
+    wait_for(lambda: whole.sql_one("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") == "1", 5, "the row to be held")
+    began = time.monotonic()
+    asking = threading.Thread(target=lambda: answers.extend(in_threads(60, lambda _: chat(whole, "free", key["key"]))))
+    answers = []
+    asking.start()
+    wait_for(lambda: int(whole.sql_one("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")) == 3, 2, "one of each responder to wait")
+    others = in_threads(20, lambda _: chat(whole, "free"))
+    assert {answer.status for answer in others} == {200}
+    assert max(answer.took for answer in others) < 1.5 and time.monotonic() - began < 2.5
+    assert int(whole.sql_one("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")) == 3
+    held.join(20)
+    asking.join(30)
+    assert {answer.status for answer in answers} == {200} and len(answers) == 60
+    wait_for(lambda: month_of(whole, key) == ((61 * 7, 0), 0), 5, "all of them to be settled")
+
+
+def test_a_turn_that_ends_while_postgresql_is_away_is_settled_when_it_is_back(whole, owner):
+    key = owner.make_key(monthlyTokens=1000)
+    asked = str(uuid.uuid4())
+    with whole.stream("POST", "/api/chat/completions", json={"agentId": "second", **REQUEST, "stream": True, "responseChatItemId": asked}, token=key["key"]) as stream:
+        rest = begun(stream)
+        whole.pg("stop")
+        try:
+            assert list(rest)[-1].data["finishReason"] == "stop"
+            check_error(chat(whole, "free", key["key"]), 503, "DB_UNAVAILABLE")
+        finally:
+            whole.pg("start")
+    assert ended_row(whole, asked, 15)["status"] == "complete"
+    wait_for(lambda: month_of(whole, key) == ((22, 0), 0), 5, "the turn to be settled")
+    wait_for(lambda: chat(whole, "free", key["key"], maxTokens=10).status == 200, 10, "PostgreSQL to be used again")
 
 
 def test_whoever_leaves_while_it_is_decided_leaves_nothing_reserved(whole, owner):
