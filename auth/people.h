@@ -15,9 +15,9 @@ struct person {
 	struct uuid credential_id; /* of the login or the key */
 	bool is_admin;
 	struct str username;
-	struct str agents;         /* of a key that opens some agents only: JSON array of their ids; else empty */
-	struct key_limits limits;  /* of a key */
-	uint64_t valid_until_us;   /* clock_mono_us: the copy is not used after that */
+	struct str agents;        /* of a key that opens some agents only: JSON array of their ids; else empty */
+	struct key_limits limits; /* of a key */
+	uint64_t valid_until_us;  /* clock_mono_us: the copy is not used after that */
 };
 
 struct person *person_ref(struct person *person);

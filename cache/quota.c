@@ -1,5 +1,5 @@
-/* Two scripts in Redis: one reserves, one settles. They are sent whole each time: a turn takes a thousand times longer, and there is nothing
- * that Redis could have forgotten. */
+/* Two scripts in Redis: one reserves, one settles. They are sent whole each time: a turn takes a thousand times longer, and there is
+ * nothing that Redis could have forgotten. */
 #include "cache/quota.h"
 
 #include <stdio.h>
@@ -41,7 +41,7 @@ static const char take_script[] = "local out, counts = {0}, {}\n"
 				  "end\n"
 				  "return out\n";
 
-/* ARGV: a minute's length; then for each key the minute's name, and by how much more was taken than reserved (less than 0: it is given back). */
+/* ARGV: a minute's length; then for each key the minute's name, and how much more was taken than reserved (less than 0: it is given back). */
 static const char settle_script[] = "for i, key in ipairs(KEYS) do\n"
 				    "  local name, more = ARGV[2 * i], tonumber(ARGV[2 * i + 1])\n"
 				    "  if redis.call('HGET', key, 'name') == name or more > 0 then\n"

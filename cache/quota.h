@@ -1,5 +1,5 @@
-/* Limits a minute on what turns take: of requests and of tokens, an agent's or a key's. What a turn may take is reserved before it begins, of
- * all its limits at once or of none, and settled when it has ended; what nobody settles lapses with its minute. All responders count
+/* Limits a minute on what turns take: of requests and of tokens, an agent's or a key's. What a turn may take is reserved before it begins,
+ * of all its limits at once or of none, and settled when it has ended; what nobody settles lapses with its minute. All responders count
  * together in Redis; without it each counts alone, up to its share. */
 #pragma once
 #include "cache/redis.h"
@@ -29,22 +29,23 @@ struct quota {
 
 /* What one turn takes; storage belongs to the caller. All zero: it takes nothing. */
 struct quota_set {
-	struct op op;       /* op.done is set by the caller; op.err is always 0: there is always a decision */
+	struct op op; /* op.done is set by the caller; op.err is always 0: there is always a decision */
 	struct quota all[QUOTA_MAX];
 	size_t n;
-	int refused_by;     /* the limit that is reached; -1: none, and all is reserved */
-	bool taken;         /* there is something to settle */
+	int refused_by; /* the limit that is reached; -1: none, and all is reserved */
+	bool taken;     /* there is something to settle */
 	/* its own: */
 	struct quotas *quotas;
 	struct redis_command command;
 	bool alone;
 };
 
-/* One limit more. amount: what is reserved of it; never more than all of it, so that a turn that may take more can begin with a fresh minute. */
+/* One limit more, of QUOTA_MAX. amount: what is reserved of it; never more than all of it, so that a turn that may take more can begin with
+ * a fresh minute. */
 void quota_add(struct quota_set *set, enum quota_of of, struct str id, enum quota_what what, int64_t limit, int64_t amount);
 /* Reserves. True: it is decided. False: op.done will come, after REDIS_COMMAND_TIMEOUT at the latest; op_cancel forgets it, and what was
  * reserved lapses. */
 MUST_CHECK bool quota_take(struct quotas *quotas, struct quota_set *set);
-/* The turn has ended and took so many requests (none, if it never began) and tokens. What was reserved too much is given back to the minute it was
- * taken from; what it took beyond that counts in the minute that is now. Nobody waits for it. Does nothing if nothing is taken. */
+/* The turn has ended and took so many requests (none, if it never began) and tokens. What was reserved too much is given back to the minute
+ * it was taken from; what it took beyond that counts in the minute that is now. Nobody waits for it. Does nothing if nothing is taken. */
 void quota_settle(struct quota_set *set, int64_t requests, int64_t tokens);

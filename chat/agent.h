@@ -37,8 +37,9 @@ struct agent {
 	bool has_temperature;
 	double temperature;
 	int64_t max_tokens, context_tokens; /* 0: not set; 0: no history */
-	int64_t requests_per_minute, tokens_per_minute; /* 0: not limited */
-	int64_t created_s;                  /* since 1970 */
+	/* 0: not limited */
+	int64_t requests_per_minute, tokens_per_minute;
+	int64_t created_s; /* since 1970 */
 	struct llm_timeouts timeouts;
 	struct agent_seen *seen;
 };

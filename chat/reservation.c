@@ -19,7 +19,8 @@ struct reservations {
 	const struct conf *conf;
 	struct quotas *quotas;
 	struct list live;
-	struct list asking;  /* those whose month is being asked for: of each key one, as PostgreSQL would make others wait with a connection each */
+	/* Whose month is being asked for: of each key one, as the others would wait for its row with a connection each. */
+	struct list asking;
 	struct list waiting; /* those behind them, in the order in which they came */
 };
 
@@ -170,8 +171,7 @@ static void ask_month(struct reservation *r)
 	budgets_reserve(r->all->pool, &r->query, uuid_str(&r->key_id), uuid_str(&r->answer_id), r->month_tokens);
 }
 
-/* It is the next one's turn. When PostgreSQL is away nobody finds that out one after the other, and nobody waits for longer than he would for a
- * connection. */
+/* It is the next one's turn. When PostgreSQL is away all are told at once, and nobody waits for longer than he would for a connection. */
 static void serve_next(struct reservations *all, const struct uuid *key_id, int err)
 {
 	uint64_t now_us = clock_mono_us();

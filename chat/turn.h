@@ -35,7 +35,8 @@ struct turn_request {
 	struct str extra;
 	bool plain;           /* the whole answer is waited for: REQUEST_TIMEOUT bounds all of it */
 	const char *request_id;
-	struct reservation *reservation; /* what it may take of limits; NULL: nothing limits it. The turn takes it if it begins */
+	/* What it may take of limits; NULL: nothing limits it. The turn takes it if it begins. */
+	struct reservation *reservation;
 };
 
 /*   BEGINNING ──both rows stored──> CALLING ──first event──> STREAMING ──over──> ENDING ──stored or given up──> OVER
@@ -68,7 +69,8 @@ struct turn {
 	struct arena ask_arena;
 	size_t asked_bytes;    /* in turns->asked_bytes, until the first event */
 	int64_t prompt_tokens; /* estimate */
-	struct reservation *reservation; /* owned, until it is over; may be NULL */
+	/* owned, until it is over; may be NULL */
+	struct reservation *reservation;
 	struct turn_write write;
 	struct call call;
 	struct buf text; /* the answer's, while its ending is stored */

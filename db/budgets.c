@@ -3,10 +3,12 @@
 
 #include "db/statements.h"
 
+/* clang-format off */
+
 #define MONTH "date_trunc('month', now() AT TIME ZONE 'UTC')"
 
-/* $1 key, $2 answer, $3 tokens. The row of the month is locked while it is looked at, so that of turns that begin at once none passes what
- * the others leave; key_turns is written only if it fitted. The first turn of a month always fits. */
+/* $1 key, $2 answer, $3 tokens. The row of the month is locked while it is looked at, so that of turns that begin at once none takes what
+ * others have taken; key_turns is written only if it fitted. The first turn of a month always fits. */
 static const struct statement reserve_budget = {
 	"reserve_budget",
 	"WITH wanted AS (SELECT id, monthly_tokens, least($3::bigint, monthly_tokens) AS tokens FROM api_keys WHERE id = $1::uuid),"
@@ -21,7 +23,8 @@ static const struct statement reserve_budget = {
 	3,
 };
 
-/* In the order of the key, so that two hosts never wait for each other's rows. LATERAL, as a join might be planned to walk over all messages. */
+/* In the order of the key, so that two hosts never wait for each other's rows. LATERAL, as a join might be planned to walk over all
+ * messages. */
 #define SETTLE(which)                                                                                                  \
 	"WITH ended AS MATERIALIZED (SELECT t.answer_id, t.key_id, t.month, t.reserved,"                                   \
 	"  CASE WHEN m.error_code = 'SERVER_DIED' THEN t.reserved ELSE coalesce(m.total_tokens, 0) END AS used"           \
@@ -40,6 +43,8 @@ static const struct statement settle_budgets = {
 	SETTLE("m.status <> 'streaming' OR (m.id IS NULL AND t.created_at < now() - interval '5 minutes') ORDER BY t.answer_id LIMIT $1::bigint"),
 	1,
 };
+
+/* clang-format on */
 
 void budgets_reserve(struct pool *pool, struct query *q, struct str key_id, struct str answer_id, int64_t tokens)
 {

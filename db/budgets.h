@@ -1,9 +1,10 @@
-/* The monthly token budgets of API keys (key_months, key_turns): a turn reserves what it may take, and is settled by what its answer's row says. */
+/* The monthly token budgets of API keys (key_months, key_turns): a turn reserves what it may take, and is settled with its ending
+ * (db/turn_writes), or by what its answer's row says. */
 #pragma once
 #include "db/pool.h"
 
-/* For budget_reserved: reserves for the turn that is about to write this answer, in the month that is now (UTC); never more than the whole budget, so
- * that a turn that may take more can begin a fresh month. */
+/* For budget_reserved: reserves for the turn that is about to write this answer, in the month that is now (UTC); never more than the whole
+ * budget, so that a turn that may take more can begin a fresh month. */
 void budgets_reserve(struct pool *pool, struct query *q, struct str key_id, struct str answer_id, int64_t tokens);
 struct budget_reserved {
 	bool no_budget; /* the key has none (any more) */

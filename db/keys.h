@@ -27,7 +27,7 @@ struct key_row {
 	int64_t total;
 	struct str id, user_id, username, name, shown, agents, created_at, expires_at, last_used_at; /* the last three and agents may be empty */
 	struct key_limits limits;
-	int64_t used_tokens; /* this month, what live turns have reserved not among it; only counted while there is a monthly limit */
+	int64_t used_tokens; /* this month, without turns that run; while there is a monthly limit */
 };
 struct key_row keys_row(const struct query *q, size_t i);
 /* user_id empty: whoever's it is. One row, a count: 0 if there is no such key, or it is revoked already. */

@@ -40,8 +40,8 @@ struct chat_question {
 
 /* Makes the question of what words read; after body_start. words must outlive the request, as in chat_question. */
 enum flow_next chat_read_question(struct request *r, const struct chat_words *words);
-/* Fills in who asks, and whom. Refuses an agent that is not there or not open to the key. chat is in the request's arena, and what it borrows lives
- * until the turn has begun. */
+/* Fills in who asks, and whom. Refuses an agent that is not there or not open to the key. chat is copied; what it borrows must live until
+ * the turn has begun. */
 enum flow_next chat_question(struct request *r, const struct chat_words *words, const struct chat_request *chat);
 /* Begins the turn and becomes one of its readers. r->body may go. */
 enum flow_next chat_begin_start(struct request *r);

@@ -19,16 +19,16 @@ static struct str address_of(const struct request *r)
 	return address.len ? address : STR("unknown");
 }
 
-static int64_t seconds(int64_t ms)
+int limit_seconds(int64_t ms)
 {
-	return ms < 1000 ? 1 : (ms + 999) / 1000;
+	return ms < 1000 ? 1 : (int)((ms + 999) / 1000);
 }
 
 static enum flow_next judge(struct request *r)
 {
 	r->counted = true;
 	if (r->limit.verdict.refused)
-		return request_reject_later(r, ERR_RATE_LIMITED, (int)seconds(r->limit.verdict.reset_ms));
+		return request_reject_later(r, ERR_RATE_LIMITED, limit_seconds(r->limit.verdict.reset_ms));
 	return FLOW_NEXT;
 }
 
@@ -77,13 +77,13 @@ enum flow_next limit_identity_start(struct request *r)
 /* As OpenAI writes a time: 59s, 6m0s. */
 static void put_verdict(struct buf *out, const char *of, const struct ratelimit_verdict *v)
 {
-	long long s = seconds(v->reset_ms), min = s / 60;
+	int s = limit_seconds(v->reset_ms), min = s / 60;
 
-	buf_printf(out, "X-RateLimit-Limit-%s: %lld\r\nX-RateLimit-Remaining-%s: %lld\r\nX-RateLimit-Reset-%s: ", of, (long long)v->limit, of,
-		   (long long)v->remaining, of);
+	buf_printf(out, "X-RateLimit-Limit-%s: %lld\r\nX-RateLimit-Remaining-%s: %lld\r\nX-RateLimit-Reset-%s: ", of, (long long)v->limit,
+		   of, (long long)v->remaining, of);
 	if (min)
-		buf_printf(out, "%lldm", min);
-	buf_printf(out, "%llds\r\n", s % 60);
+		buf_printf(out, "%dm", min);
+	buf_printf(out, "%ds\r\n", s % 60);
 }
 
 /* What is reached; else of the limits that count requests what is nearest to its end. */
@@ -103,6 +103,6 @@ void limit_put_headers(const struct request *r, struct buf *out)
 	}
 	if (r->reached)
 		v = r->reached;
-	buf_printf(out, "X-RateLimit-Limit: %lld\r\nX-RateLimit-Remaining: %lld\r\nX-RateLimit-Reset: %lld\r\n", (long long)v->limit,
-		   (long long)v->remaining, (long long)seconds(v->reset_ms));
+	buf_printf(out, "X-RateLimit-Limit: %lld\r\nX-RateLimit-Remaining: %lld\r\nX-RateLimit-Reset: %d\r\n", (long long)v->limit,
+		   (long long)v->remaining, limit_seconds(v->reset_ms));
 }

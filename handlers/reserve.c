@@ -1,15 +1,15 @@
 /* Whose limits a turn counts for, and what is said when one of them is reached. chat/reservation counts. */
 #include "handlers/reserve.h"
 
+#include <stdio.h>
+
 #include "auth/people.h"
 #include "chat/reservation.h"
 #include "handlers/chat.h"
+#include "handlers/limit.h"
 #include "handlers/request.h"
 
-static int seconds(int64_t ms)
-{
-	return ms < 1000 ? 1 : (int)((ms + 999) / 1000);
-}
+enum { MAX_NAME = 96 }; /* an agent's id has at most 64 */
 
 static struct ratelimit_verdict verdict_of(const struct quota *q, bool refused)
 {
@@ -35,16 +35,16 @@ static void note(struct request *r)
 
 static enum flow_next refuse_by_minute(struct request *r, const struct quota *q)
 {
-	struct str agent = r->reservation->agent->id;
-	bool agents = q->of == QUOTA_AGENT;
+	char whose[MAX_NAME] = "This API key";
 
+	if (q->of == QUOTA_AGENT)
+		snprintf(whose, sizeof(whose), "The agent %.*s", STR_ARG(r->reservation->agent->id));
 	if (q->what == QUOTA_REQUESTS)
-		return request_reject_limit(r, seconds(q->reset_ms), "%s%.*s takes %lld requests a minute; please wait a little.",
-					    agents ? "The agent " : "This API key", agents ? (int)agent.len : 0, agent.p, (long long)q->limit);
-	return request_reject_limit(r, seconds(q->reset_ms),
-				    "%s%.*s takes %lld tokens a minute, of which %lld are left, and this question may take %lld; please wait a little.",
-				    agents ? "The agent " : "This API key", agents ? (int)agent.len : 0, agent.p, (long long)q->limit,
-				    (long long)q->remaining, (long long)q->reserved);
+		return request_reject_limit(r, limit_seconds(q->reset_ms), "%s takes %lld requests a minute; please wait a little.", whose,
+					    (long long)q->limit);
+	return request_reject_limit(r, limit_seconds(q->reset_ms),
+				    "%s takes %lld tokens a minute, of which %lld are left, and this question may take %lld; please wait.",
+				    whose, (long long)q->limit, (long long)q->remaining, (long long)q->reserved);
 }
 
 static enum flow_next refuse_by_budget(struct request *r)
@@ -54,7 +54,7 @@ static enum flow_next refuse_by_budget(struct request *r)
 
 	r->turn_tokens = (struct ratelimit_verdict){true, b->budget, b->left, b->resets_in_s * 1000};
 	r->reached = &r->turn_tokens;
-	return request_reject_limit(r, seconds(r->reached->reset_ms),
+	return request_reject_limit(r, limit_seconds(r->reached->reset_ms),
 				    "This API key takes %lld tokens a month, of which %lld are left, and this question may take %lld.",
 				    (long long)b->budget, (long long)b->left, (long long)res->month_tokens);
 }

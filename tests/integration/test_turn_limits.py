@@ -23,6 +23,7 @@ SCRIPTS = {
     "ten": ("sim-n5-d0", {"rateLimit": {"requestsPerMinute": 10}}),
     "three": ("sim-n5-d0", {"rateLimit": {"requestsPerMinute": 3}}),
     "alone": ("sim-n5-d0", {"rateLimit": {"requestsPerMinute": 9, "tokensPerMinute": 3000}, "maxTokens": 10}),
+    "amid": ("sim-n5-d0", {"rateLimit": {"requestsPerMinute": 9}}),
     "paused": ("sim-n5-d0", {"rateLimit": {"requestsPerMinute": 9}}),
     "thousand": ("sim-n20-d100", {"rateLimit": {"tokensPerMinute": 1000}, "maxTokens": 300}),
     "small": ("sim-n5-d0", {"rateLimit": {"tokensPerMinute": 50}, "maxTokens": 4000}),
@@ -145,7 +146,7 @@ def test_tokens_are_reserved_before_the_provider_is_called_and_settled_after(who
     assert took == 66
     settled(whole, "thousand", took)
     refused = next(answer for answer in answers if answer.status == 429)
-    check_reached(refused, 1000, r"The agent thousand takes 1000 tokens a minute, of which 94 are left, and this question may take 302; please wait a little\.")
+    check_reached(refused, 1000, r"The agent thousand takes 1000 tokens a minute, of which 94 are left, and this question may take 302; please wait\.")
     assert refused.header("X-RateLimit-Remaining") == "94"
     # The client's own limit is the estimate, if it has one: nine of these fit.
     assert chat(whole, "thousand", maxTokens=930).status == 200
@@ -228,6 +229,28 @@ def test_a_redis_that_is_paused_in_the_middle_holds_nobody_up(whole):
             whole.redis("resume")
     assert ended_row(whole, visitor.asked)["status"] == "complete"
     wait_for(lambda: int(whole.redis_cli("hget", "llmchat:quota:tokens:agent:thousand", "n") or 0) in (302, 22), 5, "what was reserved, or what was taken")
+
+
+def test_a_redis_that_stops_amid_a_burst_fails_nobody(whole):
+    """Nine counted together, and at most nine more in shares of three."""
+    over, statuses = threading.Event(), []
+
+    def keep_asking(_):
+        while not over.is_set():
+            statuses.append(chat(whole, "amid").status)
+
+    asking = threading.Thread(target=in_threads, args=(6, keep_asking))
+    asking.start()
+    wait_for(lambda: statuses.count(429) > 20, 10, "the limit to be reached")
+    assert statuses.count(200) == 9
+    whole.redis("stop")
+    time.sleep(1)  # the fault itself
+    whole.redis("start")
+    time.sleep(1)
+    over.set()
+    asking.join(20)
+    assert set(statuses) == {200, 429} and 9 <= statuses.count(200) <= 18
+    assert whole.stats()["requests"] == statuses.count(200)
 
 
 def test_a_restarted_redis_begins_anew_and_is_owed_nothing(whole):
