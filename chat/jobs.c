@@ -50,6 +50,12 @@ static void audit_log(struct pool *pool, struct query *q, const struct conf *con
 	retention_audit(pool, q, conf->audit_retention_days, max);
 }
 
+static void idempotency_keys(struct pool *pool, struct query *q, const struct conf *conf, int64_t max)
+{
+	(void)conf;
+	retention_idempotency_keys(pool, q, max);
+}
+
 static void session_messages(struct pool *pool, struct query *q, const struct conf *conf, int64_t max)
 {
 	retention_session_messages(pool, q, conf->retention_days, max);
@@ -92,6 +98,7 @@ static const struct job {
 	{"login_failures", true, login_failures, MAX_ROWS, MAX_ROWS, 300000},
 	{"changes", true, changes, MAX_ROWS, MAX_ROWS, 600000},
 	{"audit_log", true, audit_log, MAX_ROWS, MAX_ROWS, 3600000},
+	{"idempotency_keys", true, idempotency_keys, MAX_ROWS, MAX_ROWS, 600000},
 	{"session_messages", true, session_messages, MAX_MESSAGES, 1, 600000},
 	{"sessions", true, sessions, MAX_SESSIONS, MAX_SESSIONS, 600000},
 	/* with its jitter, and the time to take over from another: within a minute */

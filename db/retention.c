@@ -62,6 +62,19 @@ void retention_audit(struct pool *pool, struct query *q, int64_t days, int64_t m
 	query_start(pool, q, &expire_audit);
 }
 
+static const struct statement expire_idempotency_keys = {
+	"expire_idempotency_keys",
+	"DELETE FROM idempotency_keys WHERE (owner_id, key) IN (SELECT owner_id, key FROM idempotency_keys WHERE expires_at < now()"
+	" ORDER BY expires_at LIMIT $1::bigint FOR UPDATE SKIP LOCKED)",
+	1,
+};
+
+void retention_idempotency_keys(struct pool *pool, struct query *q, int64_t max)
+{
+	query_int(q, max);
+	query_start(pool, q, &expire_idempotency_keys);
+}
+
 /* Messages first, a slice at a time: a session with fifty thousand of them must not be one long statement. Answers may have megabytes each. */
 static const struct statement expire_session_messages = {
 	"expire_session_messages",
@@ -98,5 +111,6 @@ void retention_sessions(struct pool *pool, struct query *q, int64_t days, int64_
 }
 
 const struct statement *const retention_statements[] = {
-	&expire_logins, &expire_login_failures, &expire_changes, &expire_audit, &expire_session_messages, &expire_sessions, NULL,
+	&expire_logins, &expire_login_failures, &expire_changes, &expire_audit, &expire_idempotency_keys, &expire_session_messages,
+	&expire_sessions, NULL,
 };

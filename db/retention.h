@@ -12,6 +12,8 @@ void retention_login_failures(struct pool *pool, struct query *q, int64_t max);
 void retention_changes(struct pool *pool, struct query *q, int64_t max);
 /* Audit entries that are older. */
 void retention_audit(struct pool *pool, struct query *q, int64_t days, int64_t max);
+/* Idempotency keys that stand for nothing any more. */
+void retention_idempotency_keys(struct pool *pool, struct query *q, int64_t max);
 /* Messages of sessions that were deleted longer ago; about 32 MiB of them at most, so that it may be fewer than max while there are more. */
 void retention_session_messages(struct pool *pool, struct query *q, int64_t days, int64_t max);
 /* Those sessions themselves, once they are empty. */
