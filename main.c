@@ -19,6 +19,7 @@
 #include "base/mem.h"
 #include "base/process.h"
 #include "base/siblings.h"
+#include "cache/cache.h"
 #include "cache/quota.h"
 #include "cache/ratelimit.h"
 #include "cache/redis.h"
@@ -146,10 +147,29 @@ static void on_change(void *arg, struct str kind, struct str id)
 	struct responder *me = arg;
 
 	people_forget(me->auth.people, kind, id);
+	if (kind.len == 0 || str_eq(kind, STR("cache")))
+		cache_outdate_all(me->app.cache);
+	else if (str_eq(kind, STR("user")))
+		cache_outdate(me->app.cache, CACHE_USER, id);
 	if (kind.len == 0 || str_eq(kind, STR("agent")))
 		agents_load(me->app.agents);
 	else if (str_eq(kind, STR("agents")))
 		agents_reload(me->app.agents);
+}
+
+static void on_changes_read(void *arg, int64_t n)
+{
+	struct responder *me = arg;
+
+	cache_heard(me->app.cache, n);
+}
+
+/* Something old lies in Redis, or may: everybody is told not to use it. */
+static void on_cache_lost(void *arg)
+{
+	struct responder *me = arg;
+
+	changes_announce(me->changes, "cache");
 }
 
 static void raise_descriptor_limit(void)
@@ -182,6 +202,7 @@ static int start_parts(struct responder *me, char *why, size_t why_size)
 	me->app.ratelimit = ratelimit_new(me->app.redis, conf, (int)slot);
 	me->quotas = quotas_new(me->app.redis, conf, (int)slot);
 	me->app.reservations = reservations_new(me->pool, conf, me->quotas);
+	me->app.cache = cache_new(me->loop, me->app.redis, conf, on_cache_lost, me);
 	me->app.process = &me->process;
 	me->siblings = me->app.siblings = siblings_new(me->loop, &me->process, host_publish, &me->app);
 	me->app.agents = agents_new(me->loop, me->pool, conf, why, why_size);
@@ -190,10 +211,13 @@ static int start_parts(struct responder *me, char *why, size_t why_size)
 	pool_on_reachable(me->pool, on_database_reachable, me->app.agents);
 	auth_init(&me->auth, me->loop, me->pool, conf);
 	me->changes = changes_new(me->loop, me->pool, on_change, me);
+	changes_on_read(me->changes, on_changes_read);
+	on_cache_lost(me); /* who was here before us may have died between a change and what he would have dropped */
 	me->jobs = jobs_new(me->loop, me->pool, conf, &me->process, &JOBS_TIMING);
 	me->app.breakers = breakers_open(conf->run_dir, conf);
-	turns_init(&me->turns, me->loop, me->http, me->pool, conf, &me->process, me->siblings, me->app.agents,
-		   me->app.breakers);
+	me->turns = (struct turns){.loop = me->loop, .http = me->http, .pool = me->pool, .cache = me->app.cache, .conf = conf, .process = &me->process,
+				   .siblings = me->siblings, .agents = me->app.agents, .breakers = me->app.breakers};
+	turns_init(&me->turns);
 	me->server = (struct server){
 		.loop = me->loop,
 		.handler = {on_request, on_writable, on_left, me},
@@ -233,6 +257,7 @@ static void stop_parts(struct responder *me)
 	timer_fini(&me->drain_tick);
 	reservations_free(me->app.reservations);
 	quotas_free(me->quotas);
+	cache_free(me->app.cache);
 	ratelimit_free(me->app.ratelimit);
 	redis_free(me->app.redis);
 	http_free(me->http);

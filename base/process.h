@@ -3,7 +3,9 @@
 #pragma once
 #include "base/str.h"
 
-/* Written by the process alone, readable by others of this host; gauges, all but COUNT_REQUESTS, mean nothing once it is dead. */
+enum { PROCESS_CACHE_KINDS = 3 };
+
+/* Written by the process alone, readable by others of this host; gauges, all but COUNT_REQUESTS and those of the cache, mean nothing once it is dead. */
 enum process_count {
 	COUNT_DRAINING, /* 1: told to stop, it ends when its turns are over */
 	COUNT_JOBS,     /* 1: it holds the lock of the jobs */
@@ -16,7 +18,9 @@ enum process_count {
 	COUNT_DB_MAX,
 	COUNT_BUSY,       /* requests that are not answered yet */
 	COUNT_REDIS_AWAY, /* 1: it should have Redis and cannot use it */
-	N_COUNTS
+	COUNT_CACHE_HITS, /* since the start, as the next ones: of each kind of cache/cache.h, in their order */
+	COUNT_CACHE_MISSES = COUNT_CACHE_HITS + PROCESS_CACHE_KINDS,
+	N_COUNTS = COUNT_CACHE_MISSES + PROCESS_CACHE_KINDS
 };
 
 /* What is counted for some names only, each known by a hash of it. */

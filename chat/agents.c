@@ -6,6 +6,7 @@
 
 #include "base/backoff.h"
 #include "base/buf.h"
+#include "base/crypto.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/loop.h"
@@ -28,6 +29,7 @@ struct agents {
 	struct seal seal;
 	struct agent_seeds seeds;
 	struct agent_list now;
+	char version[AGENTS_VERSION_SIZE];
 	bool loading, loaded, again;
 	bool all; /* nothing of `now` is as good as what is stored, and seeds may be missing */
 	struct timer retry;
@@ -121,6 +123,23 @@ static void try_later(struct agents *agents)
 	timer_start(&agents->retry, retry_ms);
 }
 
+/* Of a row its revision says all; the model may come from the environment, and so may what makes an agent inactive. */
+static void name_version(struct agents *agents)
+{
+	char hash[2 * CRYPTO_HASH_BYTES + 1];
+	struct buf all = {0};
+
+	for (size_t i = 0; i < agents->now.n; i++) {
+		const struct agent *agent = agents->now.all[i];
+
+		buf_printf(&all, "%.*s %lld %d %zu %.*s\n", STR_ARG(agent->id), (long long)agent->row.revision, agent->active,
+			   agent->model.len, STR_ARG(agent->model));
+	}
+	crypto_sha256_hex(buf_str(&all), hash);
+	memcpy(agents->version, hash, sizeof(agents->version) - 1);
+	buf_fini(&all);
+}
+
 static void finish(struct agents *agents)
 {
 	struct agent_list *next = &agents->next, old = agents->now;
@@ -134,6 +153,7 @@ static void finish(struct agents *agents)
 	}
 	agents->now = (struct agent_list){next->all, n};
 	*next = old; /* which end_loading drops */
+	name_version(agents);
 	agents->loaded = true;
 	agents->all = false;
 	backoff_reset(&agents->backoff);
@@ -330,6 +350,11 @@ void agents_free(struct agents *agents)
 bool agents_loaded(const struct agents *agents)
 {
 	return agents->loaded;
+}
+
+const char *agents_version(const struct agents *agents)
+{
+	return agents->version;
 }
 
 size_t agents_count(const struct agents *agents)

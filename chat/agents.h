@@ -20,6 +20,9 @@ void agents_load_all(struct agents *agents);
 void agents_reload(struct agents *agents);
 /* Has it been loaded at least once? */
 bool agents_loaded(const struct agents *agents);
+/* Names what is loaded: wherever agents_version is the same, so is all that people are shown of agents. */
+enum { AGENTS_VERSION_SIZE = 33 };
+const char *agents_version(const struct agents *agents);
 /* NULL if there is none of that id; borrowed until the loop turn ends, agent_ref it to keep it. */
 struct agent *agents_find(const struct agents *agents, struct str id);
 /* In the order of their ids' bytes. */

@@ -11,6 +11,7 @@ libchat_a_SOURCES = \
 	chat/jobs.c chat/jobs.h \
 	chat/places.c chat/places.h \
 	chat/reservation.c chat/reservation.h \
+	chat/session_copy.c chat/session_copy.h \
 	chat/sweeper.c chat/sweeper.h \
 	chat/turn.c chat/turn.h \
 	chat/turn_log.c chat/turn_log.h \

@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/tokens.h"
 #include "chat/reservation.h"
+#include "chat/session_copy.h"
 #include "chat/turn_log.h"
 #include "chat/turns.h"
 
@@ -63,8 +64,17 @@ static void settle(struct turn *turn)
 	answer_wake(&turn->answer);
 }
 
+/* Its title, its count of messages or its time are not what they were. */
+static void drop_session_copy(const struct turn *turn)
+{
+	if (!turn->new_session)
+		session_copy_drop(turn->turns->cache, turn->user_id, turn->chat_id);
+}
+
 static void finish(struct turn *turn)
 {
+	if (turn->begin_unknown) /* by now it has happened or will not */
+		drop_session_copy(turn);
 	if (turn->kept) {
 		turn->kept = false;
 		turn->turns->n_kept--;
@@ -318,6 +328,8 @@ static void on_begun(struct op *op)
 	struct turn *turn = CONTAINER_OF(op, struct turn, write.op);
 
 	turn->begin_unknown = op->err == -ERR_DB_UNAVAILABLE && turn->write.was_sent;
+	if (op->err == 0)
+		drop_session_copy(turn);
 	if (op->err == 0 && !turn->status) {
 		call_provider(turn);
 	} else if (op->err == 0 && !turn->err) {
@@ -381,7 +393,7 @@ static void store_beginning(struct turn *turn, bool wants_history)
 		.session_id = uuid_str(&turn->session_id),
 		.user_id = ask->user_id,
 		.anonymous = ask->anonymous,
-		.session_is_new = ask->chat_id.len == 0,
+		.session_is_new = turn->new_session,
 		.session_name = turn->chat_id,
 		.title = make_title(turn, ask->question),
 		.agent_id = turn->agent->id,
@@ -437,6 +449,7 @@ struct turn *turn_start(struct turns *turns, const struct turn_request *request)
 	if (request->retry_question_id.len)
 		turn->question_id = uuid_from(request->retry_question_id);
 	turn->chat_id = arena_copy(&turn->arena, request->chat_id.len ? request->chat_id : uuid_str(&turn->session_id));
+	turn->new_session = request->chat_id.len == 0;
 	turn->log = (struct log_ctx){.request_id = arena_cstr(&turn->arena, str_from(request->request_id)), .step = "turn"};
 	turn->user_id = arena_copy(&turn->arena, request->user_id);
 	turn->answer_client_id = request->answer_client_id.len ? arena_copy(&turn->arena, request->answer_client_id) : STR("");

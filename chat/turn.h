@@ -55,6 +55,7 @@ struct turn {
 	struct uuid session_id, question_id, answer_id;
 	struct log_ctx log;
 	bool plain, settled;
+	bool new_session; /* nobody can have asked for it yet */
 	int err;            /* 0 or -ERR_*: how it ended, valid once settled */
 	int retry_after_s;  /* what the provider said, else -1 */
 	const char *status; /* of the row, once it is known how it ended */

@@ -11,17 +11,14 @@
 #include "chat/sweeper.h"
 #include "llm/farewell.h"
 
-void turns_init(struct turns *turns, struct loop *loop, struct http *http, struct pool *pool, const struct conf *conf,
-		struct process *process, const struct siblings *siblings, const struct agents *agents, struct breakers *breakers)
+void turns_init(struct turns *turns)
 {
-	*turns = (struct turns){.loop = loop, .http = http, .pool = pool, .conf = conf, .process = process, .siblings = siblings,
-				.agents = agents, .breakers = breakers};
-	turns->budget.max_bytes = (size_t)conf->max_answer_bytes;
-	turns->budget.max_total_bytes = (size_t)conf->max_answers_bytes;
+	turns->budget.max_bytes = (size_t)turns->conf->max_answer_bytes;
+	turns->budget.max_total_bytes = (size_t)turns->conf->max_answers_bytes;
 	list_init(&turns->live);
-	turns->farewells = farewells_new(loop, http);
-	turns->writes = turn_writes_new(loop, pool, conf, process);
-	turns->sweeper = sweeper_new(loop, pool, process);
+	turns->farewells = farewells_new(turns->loop, turns->http);
+	turns->writes = turn_writes_new(turns->loop, turns->pool, turns->conf, turns->process);
+	turns->sweeper = sweeper_new(turns->loop, turns->pool, turns->process);
 }
 
 bool turns_have_room(const struct turns *turns)

@@ -4,6 +4,7 @@
 
 struct agents;
 struct breakers;
+struct cache;
 struct conf;
 struct farewells;
 struct http;
@@ -15,6 +16,7 @@ struct turns {
 	struct loop *loop; /* borrowed, as all of these */
 	struct http *http;
 	struct pool *pool;
+	struct cache *cache;
 	const struct conf *conf;
 	struct process *process;
 	const struct siblings *siblings;
@@ -30,8 +32,8 @@ struct turns {
 	struct sweeper *sweeper; /* owned */
 };
 
-void turns_init(struct turns *turns, struct loop *loop, struct http *http, struct pool *pool, const struct conf *conf,
-		struct process *process, const struct siblings *siblings, const struct agents *agents, struct breakers *breakers);
+/* Set what is borrowed in an otherwise all-zero struct first. */
+void turns_init(struct turns *turns);
 /* May another one begin? MAX_CONCURRENT_REQUESTS is the host's: the siblings' turns count too. What two responders begin within the
  * same microseconds may exceed it by a few. */
 bool turns_have_room(const struct turns *turns);

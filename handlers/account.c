@@ -7,10 +7,18 @@
 #include "handlers/access.h"
 #include "handlers/accounts_json.h"
 #include "handlers/body.h"
+#include "handlers/cached.h"
 #include "handlers/login.h"
 #include "handlers/request.h"
 
 /* ---- profile ---- */
+
+static enum flow_next ask_start(struct request *r)
+{
+	enum flow_next next = cached_user_ask(r, uuid_str(&r->user_id));
+
+	return next == FLOW_NEXT ? cached_user_reply(r) : next;
+}
 
 static enum flow_next profile_start(struct request *r)
 {
@@ -23,7 +31,11 @@ static enum flow_next profile_finish(struct request *r)
 	return r->query.op.err ? refuse_user_conflict(r) : reply_user(r, false);
 }
 
-const struct step profile_steps[] = {{"load_profile", profile_start, profile_finish}, {NULL, NULL, NULL}};
+const struct step profile_steps[] = {
+	{"ask_cache", ask_start, cached_user_reply},
+	{"load_profile", profile_start, profile_finish},
+	{NULL, NULL, NULL},
+};
 
 static enum flow_next update_start(struct request *r)
 {
@@ -42,9 +54,26 @@ static enum flow_next update_start(struct request *r)
 	return FLOW_WAIT;
 }
 
+static enum flow_next update_finish(struct request *r)
+{
+	return r->query.op.err ? refuse_user_conflict(r) : FLOW_NEXT;
+}
+
+static enum flow_next drop_start(struct request *r)
+{
+	return cached_user_drop(r, uuid_str(&r->user_id));
+}
+
+static enum flow_next show_start(struct request *r)
+{
+	return reply_user(r, false);
+}
+
 const struct step profile_update_steps[] = {
 	{"parse_body", body_start, NULL},
-	{"update_profile", update_start, profile_finish},
+	{"update_profile", update_start, update_finish},
+	{"drop_copies", drop_start, cached_dropped},
+	{"show_profile", show_start, NULL},
 	{NULL, NULL, NULL},
 };
 

@@ -8,6 +8,7 @@
 #include "handlers/access.h"
 #include "handlers/accounts_json.h"
 #include "handlers/body.h"
+#include "handlers/cached.h"
 #include "handlers/page.h"
 #include "handlers/request.h"
 
@@ -55,10 +56,18 @@ static enum flow_next list_finish(struct request *r)
 
 const struct step admin_users_list_steps[] = {{"list_users", list_start, list_finish}, {NULL, NULL, NULL}};
 
-static enum flow_next get_start(struct request *r)
+static enum flow_next ask_start(struct request *r)
 {
+	enum flow_next next;
+
 	if (!uuid_valid(r->path_params[0]))
 		return request_reject(r, ERR_USER_NOT_FOUND);
+	next = cached_user_ask(r, r->path_params[0]);
+	return next == FLOW_NEXT ? cached_user_reply(r) : next;
+}
+
+static enum flow_next get_start(struct request *r)
+{
 	users_get(r->app->pool, &r->query, r->path_params[0]);
 	return FLOW_WAIT;
 }
@@ -68,7 +77,11 @@ static enum flow_next user_finish(struct request *r)
 	return r->query.op.err ? refuse_user_conflict(r) : reply_user(r, false);
 }
 
-const struct step admin_users_get_steps[] = {{"get_user", get_start, user_finish}, {NULL, NULL, NULL}};
+const struct step admin_users_get_steps[] = {
+	{"ask_cache", ask_start, cached_user_reply},
+	{"get_user", get_start, user_finish},
+	{NULL, NULL, NULL},
+};
 
 /* ---- create ---- */
 
@@ -190,12 +203,24 @@ static enum flow_next update_finish(struct request *r)
 	if (query_n_rows(&r->query) > 0 && users_update_refused(&r->query))
 		return request_reject_because(r, ERR_CONFLICT, NULL, "This is the last active administrator; make another one first.");
 	people_forget(r->app->auth->people, STR("user"), r->path_params[0]);
+	return FLOW_NEXT;
+}
+
+static enum flow_next drop_start(struct request *r)
+{
+	return cached_user_drop(r, r->path_params[0]);
+}
+
+static enum flow_next show_start(struct request *r)
+{
 	return reply_user(r, false);
 }
 
 const struct step admin_users_update_steps[] = {
 	{"parse_body", body_start, NULL},
 	{"update_user", update_start, update_finish},
+	{"drop_copies", drop_start, cached_dropped},
+	{"show_user", show_start, NULL},
 	{NULL, NULL, NULL},
 };
 

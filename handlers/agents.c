@@ -1,14 +1,17 @@
-/* Answers from this responder's own copies. */
+/* Answers from this responder's own copies of agents. The list that everybody may see is kept as it was written. */
 #include "handlers/agents.h"
+
+#include <stdio.h>
 
 #include "base/breaker.h"
 #include "base/clock.h"
 #include "chat/agents.h"
 #include "handlers/access.h"
 #include "handlers/agents_json.h"
+#include "handlers/cached.h"
 #include "handlers/request.h"
 
-enum { AT_ONCE = 200 };
+enum { AT_ONCE = 200, MAX_FILTER = 64 };
 
 /* A list in the making: a slice of the agents, then others have their turn. */
 struct listing {
@@ -19,6 +22,7 @@ struct listing {
 	char last_text[64];
 	bool inactive_too, whole;
 	size_t n;
+	char version[AGENTS_VERSION_SIZE]; /* of the agents when it was begun */
 };
 
 static void end_listing(void *arg)
@@ -53,15 +57,88 @@ static bool is_wanted(const struct listing *listing, const struct agent *agent)
 	       (!listing->capability.len || agent_can(agent, listing->capability));
 }
 
-static enum flow_next reply_list(struct request *r, struct listing *listing)
+static enum flow_next reply_list(struct request *r, struct str agents, struct str n)
 {
 	struct buf pages = {0};
 
-	json_close(&listing->w, ']');
-	buf_printf(&pages, "{\"page\":1,\"pageSize\":%zu,\"total\":%zu,\"totalPages\":1}", listing->n, listing->n);
-	request_reply(r, buf_str(&listing->out), buf_str(&pages));
+	buf_printf(&pages, "{\"page\":1,\"pageSize\":%.*s,\"total\":%.*s,\"totalPages\":1}", STR_ARG(n), STR_ARG(n));
+	request_reply(r, agents, buf_str(&pages));
 	buf_fini(&pages);
 	return FLOW_DONE;
+}
+
+static enum flow_next filter_start(struct request *r)
+{
+	struct listing *listing = arena_alloc(&r->arena, sizeof(*listing));
+
+	if (!agents_loaded(r->app->agents))
+		return request_reject(r, ERR_DB_UNAVAILABLE);
+	r->state = listing;
+	arena_on_free(&r->arena, end_listing, listing);
+	listing->w.out = &listing->out;
+	listing->provider = listing->capability = STR("");
+	return read_listing(r, listing) ? FLOW_NEXT : FLOW_DONE;
+}
+
+/* ---- a copy: how many agents, a line feed, the list ---- */
+
+static bool may_be_kept(const struct listing *listing)
+{
+	return !listing->whole && listing->provider.len <= MAX_FILTER && listing->capability.len <= MAX_FILTER &&
+	       str_only(listing->provider, STR(NAME_CHARS)) && str_only(listing->capability, STR(NAME_CHARS));
+}
+
+static enum flow_next copy_finish(struct request *r)
+{
+	struct str rest, n;
+
+	if (r->cached.op.err)
+		return request_reject(r, r->cached.op.err);
+	if (r->cached.found != CACHE_FOUND)
+		return FLOW_NEXT;
+	rest = (struct str){r->cached.text->p, r->cached.text->len};
+	n = str_cut(&rest, '\n');
+	return reply_list(r, rest, n);
+}
+
+static enum flow_next copy_start(struct request *r)
+{
+	struct listing *listing = r->state;
+	enum flow_next next;
+	struct str id;
+
+	if (!may_be_kept(listing))
+		return FLOW_NEXT;
+	snprintf(listing->version, sizeof(listing->version), "%s", agents_version(r->app->agents));
+	id = arena_printf(&r->arena, "%s:%.*s:%.*s", listing->version, STR_ARG(listing->provider), STR_ARG(listing->capability));
+	next = cached_ask(r, CACHE_AGENTS, id);
+	return next == FLOW_NEXT ? copy_finish(r) : next;
+}
+
+/* Agents may have changed since the first ones were looked at: that list is nobody's but his who asked. So is an empty one, of which there are
+ * as many as people can think of filters. */
+static void give_copy(struct request *r, const struct listing *listing, struct str n)
+{
+	bool same = strcmp(listing->version, agents_version(r->app->agents)) == 0;
+	struct buf copy = {0};
+
+	buf_add_str(&copy, n);
+	buf_add_char(&copy, '\n');
+	buf_add_str(&copy, buf_str(&listing->out));
+	cache_give(&r->cached, buf_str(&copy), same && listing->n > 0);
+	buf_fini(&copy);
+}
+
+/* ---- making it ---- */
+
+static enum flow_next end_list(struct request *r, struct listing *listing)
+{
+	struct str n = arena_printf(&r->arena, "%zu", listing->n);
+
+	json_close(&listing->w, ']');
+	if (may_be_kept(listing))
+		give_copy(r, listing, n);
+	return reply_list(r, buf_str(&listing->out), n);
 }
 
 static enum flow_next list_start(struct request *r)
@@ -70,16 +147,8 @@ static enum flow_next list_start(struct request *r)
 	struct listing *listing = r->state;
 	size_t at, end;
 
-	if (!agents_loaded(agents))
-		return request_reject(r, ERR_DB_UNAVAILABLE);
-	if (!listing) {
-		r->state = listing = arena_alloc(&r->arena, sizeof(*listing));
-		arena_on_free(&r->arena, end_listing, listing);
-		listing->w.out = &listing->out;
-		if (!read_listing(r, listing))
-			return FLOW_DONE;
+	if (!listing->out.len)
 		json_open(&listing->w, '[');
-	}
 	at = listing->last.len ? agents_after(agents, listing->last) : 0;
 	end = agents_count(agents) - at > AT_ONCE ? at + AT_ONCE : agents_count(agents);
 	for (; at < end; at++) {
@@ -95,7 +164,7 @@ static enum flow_next list_start(struct request *r)
 		else
 			put_agent(&listing->w, agent);
 	}
-	return end < agents_count(agents) ? FLOW_AGAIN : reply_list(r, listing);
+	return end < agents_count(agents) ? FLOW_AGAIN : end_list(r, listing);
 }
 
 /* NULL: the request has been refused. */
@@ -158,6 +227,11 @@ static enum flow_next status_start(struct request *r)
 	return FLOW_DONE;
 }
 
-const struct step agents_list_steps[] = {{"list_agents", list_start, NULL}, {NULL, NULL, NULL}};
+const struct step agents_list_steps[] = {
+	{"read_filter", filter_start, NULL},
+	{"ask_cache", copy_start, copy_finish},
+	{"list_agents", list_start, NULL},
+	{NULL, NULL, NULL},
+};
 const struct step agents_get_steps[] = {{"get_agent", get_start, NULL}, {NULL, NULL, NULL}};
 const struct step agents_status_steps[] = {{"agent_status", status_start, NULL}, {NULL, NULL, NULL}};

@@ -6,6 +6,7 @@
 struct agents;
 struct auth;
 struct breakers;
+struct cache;
 struct conf;
 struct loop;
 struct pool;
@@ -24,6 +25,7 @@ struct app {
 	struct redis *redis;
 	struct ratelimit *ratelimit;
 	struct reservations *reservations;
+	struct cache *cache;
 	struct auth *auth;
 	struct agents *agents;
 	struct turns *turns;

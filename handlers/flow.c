@@ -86,6 +86,8 @@ void flow_end(struct request *r)
 	op_cancel(&r->limit.op);
 	reservation_end(r->reservation, false);
 	r->reservation = NULL;
+	cache_ask_end(&r->cached);
+	op_cancel(&r->drop.op);
 	timer_fini(&r->timer);
 	if (r->turn)
 		turn_leave(r->turn, &r->reader);

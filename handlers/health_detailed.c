@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/process.h"
 #include "base/siblings.h"
+#include "cache/cache.h"
 #include "cache/redis.h"
 #include "chat/agents.h"
 #include "config.h"
@@ -13,9 +14,14 @@
 #include "handlers/host.h"
 #include "handlers/request.h"
 
+static uint64_t sum(const struct app *app, enum process_count what)
+{
+	return process_get(app->process->page, what) + siblings_sum(app->siblings, what);
+}
+
 static void add_sum(struct json_writer *w, const char *key, const struct app *app, enum process_count what)
 {
-	json_add_int(w, key, (int64_t)(process_get(app->process->page, what) + siblings_sum(app->siblings, what)));
+	json_add_int(w, key, (int64_t)sum(app, what));
 }
 
 static void add_latency(struct json_writer *w, uint64_t latency_us)
@@ -41,7 +47,7 @@ static void put_database(struct json_writer *w, const struct app *app)
 
 static uint64_t n_without_redis(const struct app *app)
 {
-	return process_get(app->process->page, COUNT_REDIS_AWAY) + siblings_sum(app->siblings, COUNT_REDIS_AWAY);
+	return sum(app, COUNT_REDIS_AWAY);
 }
 
 static void put_redis(struct json_writer *w, const struct app *app)
@@ -57,6 +63,38 @@ static void put_redis(struct json_writer *w, const struct app *app)
 	json_open(w, '{');
 	json_add_cstr(w, "status", status);
 	add_latency(w, stats.last_latency_us);
+	json_close(w, '}');
+}
+
+static void put_hits(struct json_writer *w, uint64_t hits, uint64_t misses)
+{
+	json_add_int(w, "hits", (int64_t)hits);
+	json_add_int(w, "misses", (int64_t)misses);
+	json_key(w, "hitRate");
+	if (hits + misses)
+		json_put_number(w, (double)hits / (double)(hits + misses));
+	else
+		json_put_null(w);
+}
+
+/* Of the responders that live. */
+static void put_cache(struct json_writer *w, const struct app *app)
+{
+	uint64_t hits = 0, misses = 0;
+
+	json_key(w, "cache");
+	json_open(w, '{');
+	for (enum cache_kind kind = 0; kind < N_CACHE_KINDS; kind++) {
+		uint64_t kind_hits = sum(app, COUNT_CACHE_HITS + kind), kind_misses = sum(app, COUNT_CACHE_MISSES + kind);
+
+		hits += kind_hits;
+		misses += kind_misses;
+		json_key(w, cache_kind_name(kind));
+		json_open(w, '{');
+		put_hits(w, kind_hits, kind_misses);
+		json_close(w, '}');
+	}
+	put_hits(w, hits, misses);
 	json_close(w, '}');
 }
 
@@ -123,6 +161,7 @@ static enum flow_next detailed_start(struct request *r)
 	put_database(&w, app);
 	put_redis(&w, app);
 	put_upstreams(&w, app);
+	put_cache(&w, app);
 	put_pool(&w, app);
 	json_close(&w, '}');
 	json_close(&w, '}');

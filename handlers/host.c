@@ -10,12 +10,25 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/siblings.h"
+#include "cache/cache.h"
 #include "cache/redis.h"
 #include "chat/agents.h"
 #include "chat/turns.h"
 #include "db/pool.h"
 #include "fcgi/server.h"
 #include "handlers/app.h"
+
+_Static_assert((int)PROCESS_CACHE_KINDS == (int)N_CACHE_KINDS, "each kind has its counts");
+
+static void publish_cache(const struct app *app)
+{
+	for (enum cache_kind kind = 0; kind < N_CACHE_KINDS; kind++) {
+		struct cache_counts counts = cache_counts(app->cache, kind);
+
+		process_set(app->process, COUNT_CACHE_HITS + kind, counts.hits);
+		process_set(app->process, COUNT_CACHE_MISSES + kind, counts.misses);
+	}
+}
 
 void host_publish(void *arg)
 {
@@ -31,6 +44,7 @@ void host_publish(void *arg)
 	process_set(app->process, COUNT_DB_MAX, db.max);
 	process_set(app->process, COUNT_BUSY, server_n_busy(app->server));
 	process_set(app->process, COUNT_REDIS_AWAY, !redis_usable(app->redis));
+	publish_cache(app);
 }
 
 static void refuse(struct buf *answer, const char *code, const char *sentence)

@@ -16,6 +16,7 @@ libhandlers_a_SOURCES = \
 	handlers/app.h \
 	handlers/analytics.c handlers/analytics.h \
 	handlers/body.c handlers/body.h \
+	handlers/cached.c handlers/cached.h \
 	handlers/chat.c handlers/chat.h \
 	handlers/chat_content.c handlers/chat_content.h \
 	handlers/chat_request.c handlers/chat_request.h \

@@ -12,6 +12,7 @@
 #include "handlers/access.h"
 #include "handlers/accounts_json.h"
 #include "handlers/body.h"
+#include "handlers/cached.h"
 #include "handlers/request.h"
 
 enum { MAX_USER_AGENT = 200 };
@@ -239,7 +240,20 @@ static enum flow_next settle_finish(struct request *r)
 	if (login->wrong || verdict != LOGIN_FINE)
 		return refuse_login(r, verdict);
 	remember(r, login);
-	return reply_tokens(r, login, false);
+	return FLOW_NEXT;
+}
+
+/* His last login is another one now. */
+static enum flow_next drop_start(struct request *r)
+{
+	const struct login *login = r->state;
+
+	return cached_user_drop(r, login->user_id);
+}
+
+static enum flow_next tokens_start(struct request *r)
+{
+	return reply_tokens(r, r->state, false);
 }
 
 const struct step login_steps[] = {
@@ -248,6 +262,8 @@ const struct step login_steps[] = {
 	{"check_password", check_start, check_finish},
 	{"renew_hash", renew_start, renew_finish},
 	{"settle_login", settle_start, settle_finish},
+	{"drop_copies", drop_start, cached_dropped},
+	{"issue_tokens", tokens_start, NULL},
 	{NULL, NULL, NULL},
 };
 

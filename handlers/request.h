@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/uuid.h"
+#include "cache/cache.h"
 #include "cache/ratelimit.h"
 #include "chat/answer.h"
 #include "db/query.h"
@@ -53,6 +54,8 @@ struct request {
 	/* what steps wait for: one of these at a time */
 	struct query query;            /* its op.done wakes the flow */
 	struct password_job *password; /* in arena; NULL: none is wanted */
+	struct cache_ask cached; /* handlers/cached.h; what it has is kept until the request is over */
+	struct cache_drop drop;
 	struct timer timer;
 	struct turn *turn; /* borrowed while reader is joined */
 	struct reader reader;

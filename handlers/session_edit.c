@@ -3,8 +3,10 @@
 
 #include "auth/people.h"
 #include "chat/agents.h"
+#include "chat/session_copy.h"
 #include "db/text_array.h"
 #include "handlers/body.h"
+#include "handlers/cached.h"
 #include "handlers/request.h"
 #include "handlers/session_json.h"
 #include "handlers/whose.h"
@@ -39,6 +41,17 @@ static bool read_title(const struct json *body, bool required, struct str *title
 		if ((unsigned char)title->p[i] < 0x20 || title->p[i] == 0x7f)
 			return json_complain(c, "title", "title must be one line, without control characters.");
 	return true;
+}
+
+/* The copies of sessions that have been changed: by their chatIds, which stay while they are dropped. */
+static enum flow_next drop_copies(struct request *r, const struct str *chat_ids, size_t n)
+{
+	struct session_copy_id *texts = arena_alloc(&r->arena, n * sizeof(*texts) + 1);
+	struct str *ids = arena_alloc(&r->arena, n * sizeof(*ids) + 1);
+
+	for (size_t i = 0; i < n; i++)
+		ids[i] = session_copy_id(&texts[i], uuid_str(&r->user_id), chat_ids[i]);
+	return cached_drop(r, CACHE_SESSION, ids, n);
 }
 
 /* ---- create ---- */
@@ -116,13 +129,24 @@ static enum flow_next title_start(struct request *r)
 
 static enum flow_next title_finish(struct request *r)
 {
-	struct session_row row;
-
 	if (r->query.op.err)
 		return request_reject(r, r->query.op.err);
 	if (query_n_rows(&r->query) == 0)
 		return request_reject(r, ERR_SESSION_NOT_FOUND);
-	row = sessions_row(&r->query, 0);
+	return FLOW_NEXT;
+}
+
+static enum flow_next title_drop_start(struct request *r)
+{
+	struct session_row row = sessions_row(&r->query, 0);
+
+	return drop_copies(r, &row.chat_id, 1);
+}
+
+static enum flow_next title_show_start(struct request *r)
+{
+	struct session_row row = sessions_row(&r->query, 0);
+
 	return reply_session(r, &row, false);
 }
 
@@ -130,6 +154,8 @@ const struct step session_title_steps[] = {
 	{"whose_session", whose_write_start, NULL},
 	{"parse_body", body_start, NULL},
 	{"set_title", title_start, title_finish},
+	{"drop_copies", title_drop_start, cached_dropped},
+	{"show_session", title_show_start, NULL},
 	{NULL, NULL, NULL},
 };
 
@@ -180,19 +206,37 @@ static enum flow_next refuse_change(struct request *r)
 
 static enum flow_next change_finish(struct request *r)
 {
-	struct session_row row;
-
 	if (r->query.op.err)
 		return refuse_change(r);
 	if (sessions_changed(&r->query, 0) == SESSION_NOT_FOUND)
 		return request_reject(r, ERR_SESSION_NOT_FOUND);
-	row = sessions_changed_row(&r->query, 0);
+	return FLOW_NEXT;
+}
+
+static enum flow_next changed_drop_start(struct request *r)
+{
+	struct str *chat_ids = arena_alloc(&r->arena, query_n_rows(&r->query) * sizeof(*chat_ids) + 1);
+	size_t n = 0;
+
+	for (size_t i = 0; i < query_n_rows(&r->query); i++)
+		if (sessions_changed(&r->query, i) == SESSION_CHANGED)
+			chat_ids[n++] = sessions_changed_row(&r->query, i).chat_id;
+	return drop_copies(r, chat_ids, n);
+}
+
+static enum flow_next change_show_start(struct request *r)
+{
+	struct session_row row = sessions_changed_row(&r->query, 0);
+
 	return reply_session(r, &row, false);
 }
 
 #define CHANGE(name, start)                                                                                                                \
-	const struct step name[] = {                                                                                                       \
-		{"whose_session", whose_write_start, NULL}, {"change_session", start, change_finish}, {NULL, NULL, NULL}}
+	const struct step name[] = {{"whose_session", whose_write_start, NULL},                                                           \
+				    {"change_session", start, change_finish},                                                              \
+				    {"drop_copies", changed_drop_start, cached_dropped},                                                   \
+				    {"show_session", change_show_start, NULL},                                                             \
+				    {NULL, NULL, NULL}}
 CHANGE(session_archive_steps, archive_start);
 CHANGE(session_restore_steps, restore_start);
 CHANGE(session_delete_steps, delete_start);
@@ -250,14 +294,17 @@ static enum flow_next batch_start(struct request *r)
 
 static enum flow_next batch_finish(struct request *r)
 {
+	return r->query.op.err ? refuse_change(r) : FLOW_NEXT;
+}
+
+static enum flow_next batch_show_start(struct request *r)
+{
 	const struct json *ids = json_get(r->body, "ids");
 	const char *done = result_of(json_as_str(json_get(r->body, "operation")));
 	struct buf b = {0};
 	struct json_writer w = {.out = &b};
 	int64_t n_changed = 0;
 
-	if (r->query.op.err)
-		return refuse_change(r);
 	json_open(&w, '{');
 	json_key(&w, "results");
 	json_open(&w, '[');
@@ -282,5 +329,7 @@ const struct step session_batch_steps[] = {
 	{"whose_session", whose_write_start, NULL},
 	{"parse_body", body_start, NULL},
 	{"change_sessions", batch_start, batch_finish},
+	{"drop_copies", changed_drop_start, cached_dropped},
+	{"show_results", batch_show_start, NULL},
 	{NULL, NULL, NULL},
 };

@@ -1,7 +1,9 @@
 /* Reading a session. */
 #include "handlers/sessions.h"
 
+#include "chat/session_copy.h"
 #include "db/messages.h"
+#include "handlers/cached.h"
 #include "handlers/request.h"
 #include "handlers/session_json.h"
 #include "handlers/whose.h"
@@ -12,7 +14,7 @@ enum { DEFAULT_PAGE = 50, MAX_OFFSET = 1000000000 };
 struct reading {
 	int64_t limit, offset;
 	struct str role;
-	struct buf session; /* JSON members */
+	struct buf session; /* a JSON object */
 };
 
 static bool valid_role(struct str role)
@@ -100,7 +102,7 @@ static enum flow_next load_finish(struct request *r)
 	if (query_n_rows(&r->query) == 0)
 		return request_reject(r, ERR_SESSION_NOT_FOUND);
 	if (reading->session.len) {
-		json_put_raw(&w, buf_str(&reading->session));
+		json_put_raw(&w, (struct str){reading->session.p, reading->session.len - 1}); /* its brace closes later */
 		w.comma = true;
 		json_key(&w, "messages");
 	}
@@ -122,6 +124,22 @@ const struct step sessions_messages_steps[] = {
 
 /* ---- the session itself ---- */
 
+/* A key that opens some agents only does not see all sessions: it asks the database. */
+static enum flow_next ask_for_copy(struct request *r)
+{
+	struct session_owner owner = whose(r);
+	struct session_copy_id id;
+
+	if (owner.agents.len)
+		return FLOW_NEXT;
+	return cached_ask(r, CACHE_SESSION, session_copy_id(&id, owner.user_id, r->path_params[0]));
+}
+
+static enum flow_next refuse_copy(struct request *r)
+{
+	return request_reject(r, r->cached.op.err ? r->cached.op.err : ERR_SESSION_NOT_FOUND);
+}
+
 static enum flow_next get_start(struct request *r)
 {
 	struct session_owner owner = whose(r);
@@ -130,66 +148,109 @@ static enum flow_next get_start(struct request *r)
 	return FLOW_WAIT;
 }
 
-/* Leaves the object open, for what follows. */
-static void put_open_session(struct buf *out, const struct query *q)
+/* What the database has said, into out and the cache. False: the request has been refused. */
+static bool take_session(struct request *r, struct buf *out)
 {
 	struct json_writer w = {.out = out};
-	struct session_row s = sessions_row(q, 0);
+	struct session_row s;
 
-	json_open(&w, '{');
-	put_session_members(&w, &s);
+	if (r->query.op.err) {
+		cache_fail(&r->cached, r->query.op.err);
+		request_reject(r, r->query.op.err);
+		return false;
+	}
+	if (query_n_rows(&r->query) == 0) {
+		cache_give_nothing(&r->cached);
+		request_reject(r, ERR_SESSION_NOT_FOUND);
+		return false;
+	}
+	s = sessions_row(&r->query, 0);
+	put_session(&w, &s);
+	/* Only under its chatId: who changes it knows that one. */
+	cache_give(&r->cached, buf_str(out), str_eq(s.chat_id, r->path_params[0]));
+	return true;
+}
+
+static enum flow_next get_ask_finish(struct request *r)
+{
+	if (r->cached.op.err || r->cached.found == CACHE_NONE)
+		return refuse_copy(r);
+	if (r->cached.found == CACHE_LOAD)
+		return FLOW_NEXT;
+	return request_reply(r, (struct str){r->cached.text->p, r->cached.text->len}, STR(""));
+}
+
+static enum flow_next get_ask_start(struct request *r)
+{
+	enum flow_next next = ask_for_copy(r);
+
+	return next == FLOW_NEXT ? get_ask_finish(r) : next;
 }
 
 static enum flow_next get_finish(struct request *r)
 {
 	struct buf b = {0};
 
-	if (r->query.op.err)
-		return request_reject(r, r->query.op.err);
-	if (query_n_rows(&r->query) == 0)
-		return request_reject(r, ERR_SESSION_NOT_FOUND);
-	put_open_session(&b, &r->query);
-	buf_add_char(&b, '}');
-	request_reply(r, buf_str(&b), STR(""));
+	if (take_session(r, &b))
+		request_reply(r, buf_str(&b), STR(""));
 	buf_fini(&b);
 	return FLOW_DONE;
 }
 
 const struct step sessions_get_steps[] = {
 	{"whose_session", whose_read_start, whose_read_finish},
+	{"ask_cache", get_ask_start, get_ask_finish},
 	{"get_session", get_start, get_finish},
 	{NULL, NULL, NULL},
 };
 
 /* ---- both ---- */
 
-static enum flow_next history_start(struct request *r)
+static enum flow_next history_ask_finish(struct request *r)
+{
+	struct reading *reading = r->state;
+
+	if (r->cached.op.err || r->cached.found == CACHE_NONE)
+		return refuse_copy(r);
+	if (r->cached.found == CACHE_FOUND)
+		buf_add(&reading->session, r->cached.text->p, r->cached.text->len);
+	return FLOW_NEXT;
+}
+
+static enum flow_next history_ask_start(struct request *r)
 {
 	struct reading *reading = new_reading(r);
 	int64_t page = 1;
+	enum flow_next next;
 
 	if (!request_query_int(r, "page", 1, MAX_OFFSET / MESSAGES_MAX_PAGE, &page) ||
 	    !request_query_int(r, "pageSize", 1, MESSAGES_MAX_PAGE, &reading->limit))
 		return FLOW_DONE;
 	reading->offset = (page - 1) * reading->limit;
-	return get_start(r);
+	next = ask_for_copy(r);
+	return next == FLOW_NEXT ? history_ask_finish(r) : next;
+}
+
+static enum flow_next history_start(struct request *r)
+{
+	const struct reading *reading = r->state;
+
+	return reading->session.len ? FLOW_NEXT : get_start(r);
 }
 
 static enum flow_next history_finish(struct request *r)
 {
 	struct reading *reading = r->state;
 
-	if (r->query.op.err)
-		return request_reject(r, r->query.op.err);
-	if (query_n_rows(&r->query) == 0)
-		return request_reject(r, ERR_SESSION_NOT_FOUND);
-	put_open_session(&reading->session, &r->query);
+	if (!take_session(r, &reading->session))
+		return FLOW_DONE;
 	query_fini(&r->query);
 	return FLOW_NEXT;
 }
 
 const struct step sessions_history_steps[] = {
 	{"whose_session", whose_read_start, whose_read_finish},
+	{"ask_cache", history_ask_start, history_ask_finish},
 	{"get_session", history_start, history_finish},
 	{"load_messages", load, load_finish},
 	{NULL, NULL, NULL},
