@@ -193,6 +193,17 @@ static void end_wrong(struct client *c, uint64_t now_us)
 	json_free(j);
 }
 
+static void end_get(struct client *c, uint64_t now_us)
+{
+	const char *expected = c->load->options.expected;
+
+	c->check.n_events = 1;
+	if (memmem(c->body.p, c->body.len, expected, strlen(expected)))
+		succeed(c, now_us);
+	else
+		FAIL(c, FAULT_TEXT, "without \"%s\": %.*s", expected, (int)(c->body.len < 200 ? c->body.len : 200), c->body.p ? c->body.p : "");
+}
+
 static int expected_status(const struct client *c)
 {
 	return c->load->options.mode == MODE_WRONG ? wrongs[c->number % n_wrongs].status : 200;
@@ -209,6 +220,8 @@ static void end_answer(struct client *c, uint64_t now_us)
 		     c->body.p ? c->body.p : "");
 	} else if (c->load->options.mode == MODE_PLAIN) {
 		end_plain(c, now_us);
+	} else if (c->load->options.mode == MODE_GET) {
+		end_get(c, now_us);
 	} else if (c->load->options.mode == MODE_WRONG) {
 		end_wrong(c, now_us);
 	} else {

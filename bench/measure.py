@@ -231,11 +231,61 @@ class TokenCheck:
         return statistics.median(values)
 
 
+class CachedList:
+    """GET /api/agents of logged-in users over kept connections, beside answers through the same nginx and responders that are always the same:
+    one that is not counted for anybody, and one that is, in Redis, as the list is."""
+
+    name = "agents"
+    PATHS = {"constant": ("/health", '"status":"ok"'), "counted": ("/api/auth/options", '"SUCCESS"'), "list": ("/api/agents", '"id":"warm"')}
+
+    def __init__(self, connections, seconds, rounds=3):
+        self.connections, self.seconds, self.rounds = connections, seconds, rounds
+        self.tokens = None
+
+    @property
+    def title(self):
+        return f"GET /api/agents, {self.connections} connections, {self.rounds} rounds of {self.seconds:g} s"
+
+    def measure(self, rig):
+        rig.renew_pool()
+        responders = rig.stack.responders()
+        # One user a connection, whom the responders know after the warm-up: for each new one they ask PostgreSQL.
+        self.tokens = rig.dir / "tokens-of-few"
+        self.tokens.touch(mode=0o600)
+        self.tokens.write_text("\n".join((rig.dir / "tokens").read_text().split()[:self.connections]))
+        before = self.counts(rig)
+        rounds = [{what: self.one_run(rig, *of_what) for what, of_what in self.PATHS.items()} for _ in range(self.rounds)]
+        after = self.counts(rig)
+        asked = after["hits"] - before["hits"] + after["misses"] - before["misses"]
+        figures = {f"{what}_per_second": statistics.median(one[what]["per_second"] for one in rounds) for what in self.PATHS}
+        figures.update({"failed": sum(run["failed"] + run["unfinished"] for one in rounds for run in one.values()),
+                        "against_constant": statistics.median(one["list"]["per_second"] / one["constant"]["per_second"] for one in rounds),
+                        "against_counted": statistics.median(one["list"]["per_second"] / one["counted"]["per_second"] for one in rounds),
+                        "hit_rate": (after["hits"] - before["hits"]) / asked if asked else 0})
+        return {"title": self.title, "responders": responders, "rates": rounds, "figures": figures}
+
+    def one_run(self, rig, path, expected):
+        before = rig.cpu()
+        load = rig.start_load("get", "--port", rig.stack.port, "--path", path, "--expect", expected, "--bearer-file", self.tokens, "--n", self.connections,
+                              "--warmup-s", 1, "--duration-s", self.seconds + 1, "--timeout-s", 30)
+        report = rig.finish_load(load, self.seconds + 60)
+        report["us_a_call"] = {part: s * 1e6 / max(report["completed"], 1) for part, s in rig.cpu_used(before, rig.cpu()).items()}
+        report["us_a_call"]["load"] = report["own"]["cpu_s"] * 1e6 / max(report["completed"], 1)
+        return report
+
+    @staticmethod
+    def counts(rig):
+        """Of all responders: what the siblings of the one that answers say is up to a second old."""
+        time.sleep(1.2)
+        return rig.stack.get("/health/detailed").json()["components"]["cache"]["agents"]
+
+
 def everything(quick):
     """The scenarios of bench/run."""
     if quick:
         return [Streams("memory", 200, 500, 4, 1000, systems=("ours",), memory=True), Streams("ramp", 200, 200, 20, 50),
-                Streams("burst", 200, 0, 20, 50), Streams("crowd", 1000, 1000, 5, 1000, systems=("floor", "ours"), memory=True), Completions(64, 3), TokenCheck(500)]
+                Streams("burst", 200, 0, 20, 50), Streams("crowd", 1000, 1000, 5, 1000, systems=("floor", "ours"), memory=True), Completions(64, 3), TokenCheck(500),
+                CachedList(64, 2, rounds=1)]
     return [Streams("memory", 1000, 2000, 10, 1000, systems=("ours",), memory=True), Streams("ramp", 1000, 1000, 20, 50, rounds=3),
             Streams("burst", 1000, 0, 20, 50, rounds=3),
-            Streams("crowd", 5000, 4000, 15, 1000, systems=("floor", "ours"), memory=True), Completions(64, 10), TokenCheck(2000)]
+            Streams("crowd", 5000, 4000, 15, 1000, systems=("floor", "ours"), memory=True), Completions(64, 10), TokenCheck(2000), CachedList(64, 5)]

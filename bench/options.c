@@ -15,12 +15,14 @@ void options_print_usage(void)
 	      "\n"
 	      "  streams   --n streams, each on a connection of its own, every event checked\n"
 	      "  plain     --n connections that ask for plain answers for --duration-s, each answer checked\n"
+	      "  get       the same with GETs of --path, whose answers must be 200 and contain --expect\n"
 	      "  wrong     the same with requests that must be refused: each must get its 4xx and a whole error\n"
 	      "\n"
 	      "  --kind llmchat|openai    whose address and events (llmchat)\n"
 	      "  --agent NAME             agent, or with --kind openai model (bench)\n"
 	      "  --body JSON              body instead of the usual one: @i@ is the request's number, @a@ the agent\n"
 	      "  --path PATH              address instead of the kind's\n"
+	      "  --expect TEXT            what each answer to a GET has in it (\"{\")\n"
 	      "  --header 'NAME: VALUE'   one more header line\n"
 	      "  --bearer-file FILE       access tokens or keys, one a line, that the requests take in turn\n"
 	      "  --n N                    streams or connections (1)\n"
@@ -102,6 +104,7 @@ enum {
 	O_AGENT = 'a',
 	O_BODY = 'b',
 	O_PATH = 'P',
+	O_EXPECT = 'e',
 	O_HEADER = 'H',
 	O_BEARERS = 'A',
 	O_N = 'n',
@@ -127,6 +130,7 @@ static const struct option names[] = {
 	{"agent", 1, NULL, O_AGENT},
 	{"body", 1, NULL, O_BODY},
 	{"path", 1, NULL, O_PATH},
+	{"expect", 1, NULL, O_EXPECT},
 	{"header", 1, NULL, O_HEADER},
 	{"bearer-file", 1, NULL, O_BEARERS},
 	{"n", 1, NULL, O_N},
@@ -167,6 +171,7 @@ static bool read_option(struct options *o, int option, const char *name, const c
 	case O_AGENT: o->agent = value; return true;
 	case O_BODY: o->body = value; return true;
 	case O_PATH: o->path = value; return true;
+	case O_EXPECT: o->expected = value; return true;
 	case O_HEADER: o->headers = value; return true;
 	case O_BEARERS: return read_bearers(o, name, value);
 	case O_N: return read_number(name, value, MAX_CLIENTS, &o->n);
@@ -193,7 +198,7 @@ static void set_defaults(struct options *o)
 	bool openai = o->plan.kind == CHECK_OPENAI;
 
 	if (o->n_cookies == SIZE_MAX)
-		o->n_cookies = o->mode == MODE_PLAIN ? o->n : 0;
+		o->n_cookies = o->mode == MODE_PLAIN ? o->n : 0; /* GETs are a logged-in user's, or nobody's */
 	if (o->duration_us == UINT64_MAX)
 		o->duration_us = o->mode == MODE_STREAMS ? 0 : 10 * SECOND;
 	if (!o->path)
@@ -219,6 +224,7 @@ bool options_read(struct options *o, int argc, char **argv)
 		.plan = {.kind = CHECK_LLMCHAT, .text = true},
 		.agent = "bench",
 		.headers = NULL,
+		.expected = "{",
 		.n = 1,
 		.n_cookies = SIZE_MAX,
 		.duration_us = UINT64_MAX,
@@ -229,6 +235,8 @@ bool options_read(struct options *o, int argc, char **argv)
 		return complain("MODE", "");
 	if (!strcmp(argv[1], "plain"))
 		o->mode = MODE_PLAIN;
+	else if (!strcmp(argv[1], "get"))
+		o->mode = MODE_GET;
 	else if (!strcmp(argv[1], "wrong"))
 		o->mode = MODE_WRONG;
 	else if (strcmp(argv[1], "streams") != 0)

@@ -6,6 +6,7 @@
 enum mode {
 	MODE_STREAMS, /* streamed answers, every event checked */
 	MODE_PLAIN,   /* plain answers over connections that are kept */
+	MODE_GET,     /* GETs over connections that are kept */
 	MODE_WRONG,   /* requests that must be refused, each with a proper error */
 };
 
@@ -13,7 +14,7 @@ struct options {
 	enum mode mode;
 	struct check_plan plan;
 	uint16_t port;
-	const char *path, *body, *headers, *agent; /* borrowed from argv or literals; body is a template, see request.h */
+	const char *path, *body, *headers, *agent, *expected; /* borrowed from argv or literals; body is a template, see request.h */
 	size_t n;                                  /* streams, or connections */
 	struct buf bearer_text;                    /* owned: of the file */
 	struct str *bearers;                       /* owned: its lines; request i has number i of them, and after the last the first */

@@ -75,7 +75,7 @@ static void put_own(const struct tally *t, struct json_writer *w)
 
 void tally_print(const struct tally *t, const struct options *o)
 {
-	static const char *const modes[] = {[MODE_STREAMS] = "streams", [MODE_PLAIN] = "plain", [MODE_WRONG] = "wrong"};
+	static const char *const modes[] = {[MODE_STREAMS] = "streams", [MODE_PLAIN] = "plain", [MODE_GET] = "get", [MODE_WRONG] = "wrong"};
 	struct buf out = {0};
 	struct json_writer w = {.out = &out};
 	double measured_s = (double)(o->duration_us - (o->warmup_us < o->duration_us ? o->warmup_us : 0)) / 1e6;

@@ -108,7 +108,7 @@ def test_what_one_responder_has_asked_for_the_other_finds(stack, user):
     chat_id = new_session(user, chatId="mine")["chatId"]
     for kind, path, pattern, ttl in (("sessions", f"/api/chat-sessions/{chat_id}", f"{key_of(user, chat_id)}", 600),
                                      ("users", "/api/auth/profile", f"llmchat:user:{user.id}", 900),
-                                     ("agents", "/api/agents?provider=openai", "llmchat:agents:list:*:openai:", 300)):
+                                     ("agents", "/api/agents?capability=streaming", "llmchat:agents:list:*::streaming", 300)):
         stack.redis_cli("flushall")
         with counted(stack, kind, 2, 1):
             first = asked(stack, 1, user, path)
@@ -132,7 +132,7 @@ def test_agents_are_written_once_and_then_copied(stack, user):
     metadata = answers[0].json()["metadata"]["pagination"]
     assert metadata == {"page": 1, "pageSize": len(agents[0]), "total": len(agents[0]), "totalPages": 1}
     # Filters are answers of their own; those that nothing fits, or that are no names, leave nothing behind.
-    assert asked(stack, 1, user, "/api/agents?provider=anthropic") == [agent for agent in agents[0] if agent["provider"] == "anthropic"]
+    assert asked(stack, 1, user, "/api/agents?provider=custom&capability=text") == agents[0] == asked(stack, 1, user, "/api/agents?provider=custom")
     for _ in range(2):
         assert asked(stack, 1, user, "/api/agents?provider=nobody") == [] == asked(stack, 1, user, "/api/agents?capability=%0Aa%00b")
     assert not stack.redis_cli("keys", "*nobody*").split()

@@ -1,6 +1,10 @@
 check_PROGRAMS += \
+	tests/unit/cache/test_cache \
+	tests/unit/cache/test_copies \
+	tests/unit/cache/test_entry \
 	tests/unit/cache/test_local_limit \
 	tests/unit/cache/test_quota \
+	tests/unit/cache/test_lock \
 	tests/unit/cache/test_ratelimit \
 	tests/unit/cache/test_redis \
 	tests/unit/cache/test_redis_peer \
@@ -31,3 +35,19 @@ tests_unit_cache_test_redis_peer_LDADD = $(cache_test_libs)
 tests_unit_cache_test_resp_SOURCES = tests/unit/cache/test_resp.c tests/unit/support.h
 tests_unit_cache_test_resp_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_cache_test_resp_LDADD = $(cache_test_libs)
+
+tests_unit_cache_test_cache_SOURCES = tests/unit/cache/test_cache.c $(cache_test_world)
+tests_unit_cache_test_cache_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_cache_test_cache_LDADD = $(cache_test_libs)
+
+tests_unit_cache_test_copies_SOURCES = tests/unit/cache/test_copies.c tests/unit/support.h
+tests_unit_cache_test_copies_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_cache_test_copies_LDADD = $(cache_test_libs)
+
+tests_unit_cache_test_entry_SOURCES = tests/unit/cache/test_entry.c tests/unit/support.h
+tests_unit_cache_test_entry_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_cache_test_entry_LDADD = $(cache_test_libs)
+
+tests_unit_cache_test_lock_SOURCES = tests/unit/cache/test_lock.c $(cache_test_world)
+tests_unit_cache_test_lock_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_cache_test_lock_LDADD = $(cache_test_libs)
