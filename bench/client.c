@@ -201,7 +201,8 @@ static void end_get(struct client *c, uint64_t now_us)
 	if (memmem(c->body.p, c->body.len, expected, strlen(expected)))
 		succeed(c, now_us);
 	else
-		FAIL(c, FAULT_TEXT, "without \"%s\": %.*s", expected, (int)(c->body.len < 200 ? c->body.len : 200), c->body.p ? c->body.p : "");
+		FAIL(c, FAULT_TEXT, "without \"%s\": %.*s", expected, (int)(c->body.len < 200 ? c->body.len : 200),
+		     c->body.p ? c->body.p : "");
 }
 
 static int expected_status(const struct client *c)

@@ -70,8 +70,8 @@ void request_add(struct buf *out, const struct options *o, uint64_t i, const cha
 		buf_printf(out, "GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\n", o->path);
 	} else {
 		expand(&body, o->body, i, o->agent);
-		buf_printf(out, "POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n",
-			   o->path, body.len);
+		buf_printf(out, "POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n", o->path,
+			   body.len);
 	}
 	if (cookie[0])
 		buf_printf(out, "Cookie: %s\r\n", cookie);

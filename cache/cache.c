@@ -1,5 +1,5 @@
 /* Flights: each is one key that somebody is looking for, its leader, and those who asked for the same meanwhile. */
-#include "cache/cache.h"
+#include "cache/cache_inside.h"
 
 #include <assert.h>
 #include <search.h>
@@ -9,149 +9,19 @@
 #include "base/clock.h"
 #include "base/conf.h"
 #include "base/err.h"
-#include "base/loop.h"
 #include "base/mem.h"
 #include "cache/entry.h"
-#include "cache/lock.h"
 #include "cache/resp.h"
 
-#define PREFIX "llmchat:"
-
 enum {
-	KEY_SIZE = sizeof(PREFIX "session:") + CACHE_ID_MAX,
 	HOLD_MS = 10000, /* of a lock: what takes longer to make is not kept */
 	JOIN_MS = 500,   /* who asks later than that gets something younger */
 	TICK_MS = 100,
-	N_SLOTS = 4096,
-	IDS_A_COMMAND = 10,
 };
-
-static const struct {
-	const char *name;
-	int64_t ttl_s, none_ttl_s; /* none_ttl_s: of there being no such thing; 0: that is not kept */
-	bool stamped;              /* else the version is in the id, and own copies are kept */
-} kinds[N_CACHE_KINDS] = {
-	[CACHE_AGENTS] = {"agents:list", 300, 0, false},
-	[CACHE_SESSION] = {"session", 600, 0, true}, /* anybody may begin one under an unknown name at any time */
-	[CACHE_USER] = {"user", 900, 30, true},
-};
-
-struct key {
-	char text[KEY_SIZE];
-	size_t len;
-};
-
-struct flight {
-	struct key key;
-	struct cache *cache;
-	enum cache_kind kind;
-	struct list node;         /* in cache->flights */
-	struct cache_ask *leader;
-	struct list followers;
-	uint64_t began_us;
-	int64_t stamp;            /* of what the leader makes; -1: nothing that may be kept */
-	bool in_tree;             /* it can be joined */
-	struct redis_command get;
-	struct lock lock;
-};
-
-struct cache {
-	struct loop *loop;       /* borrowed, as all of these */
-	struct redis *redis;
-	const struct conf *conf;
-	void (*lost)(void *arg);
-	void *arg;
-	struct copies *copies;   /* owned */
-	struct locks *locks;     /* owned */
-	void *tree;              /* of tsearch: struct flight by key */
-	struct list flights, told, errands;
-	struct defer tell;
-	struct timer tick;       /* while somebody follows */
-	bool ticking;
-	size_t n_followers;
-	int64_t heard;           /* changes; -1: none yet */
-	uint64_t heard_us;
-	int64_t oldest;          /* the least stamp that can be used; of some keys the slots know of a greater one */
-	int64_t slots[N_SLOTS];
-	struct cache_counts counts[N_CACHE_KINDS];
-};
-
-/* A command that deletes, on its way. */
-struct errand {
-	struct redis_command command;
-	struct cache *cache;
-	struct cache_drop *drop; /* NULL: nobody waits */
-	struct list node;
-};
-
-static struct str text_of(const struct key *key)
-{
-	return (struct str){key->text, key->len};
-}
-
-static void make_key(struct key *key, enum cache_kind kind, struct str id)
-{
-	assert(id.len <= CACHE_ID_MAX);
-	key->len = (size_t)snprintf(key->text, sizeof(key->text), PREFIX "%s:%.*s", kinds[kind].name, STR_ARG(id));
-}
-
-/* llmchat:session:… has llmchat:lock:session:… */
-static struct str lock_key(const struct key *key, char out[LOCK_KEY_MAX + 1])
-{
-	int n = snprintf(out, LOCK_KEY_MAX + 1, PREFIX "lock:%s", key->text + sizeof(PREFIX) - 1);
-
-	return (struct str){out, (size_t)n};
-}
 
 static int compare(const void *a, const void *b)
 {
-	return str_compare(text_of(&((const struct flight *)a)->key), text_of(&((const struct flight *)b)->key));
-}
-
-/* ---- stamps ---- */
-
-static int64_t *slot_of(struct cache *cache, const struct key *key)
-{
-	uint64_t h = 0;
-
-	for (size_t i = 0; i < key->len; i++) {
-		h = (h ^ (unsigned char)key->text[i]) * UINT64_C(0x9e3779b97f4a7c15);
-		h ^= h >> 29;
-	}
-	return &cache->slots[(h >> 32) % N_SLOTS];
-}
-
-static bool knows_changes(const struct cache *cache)
-{
-	return cache->heard >= 0 && clock_mono_us() < cache->heard_us + (uint64_t)CACHE_HEARD_MS * 1000;
-}
-
-/* One from the future was made by who knew of more changes than we do, or from another database than ours is by now. */
-static bool is_fresh(struct cache *cache, const struct key *key, int64_t stamp)
-{
-	return stamp >= cache->oldest && stamp >= *slot_of(cache, key) && stamp <= cache->heard;
-}
-
-void cache_heard(struct cache *cache, int64_t n_changes)
-{
-	cache->heard = n_changes;
-	cache->heard_us = clock_mono_us();
-}
-
-void cache_outdate(struct cache *cache, enum cache_kind kind, struct str id)
-{
-	struct key key;
-
-	if (id.len > CACHE_ID_MAX)
-		return;
-	make_key(&key, kind, id);
-	*slot_of(cache, &key) = cache->heard;
-}
-
-void cache_outdate_all(struct cache *cache)
-{
-	cache->oldest = cache->heard;
-	memset(cache->slots, 0, sizeof(cache->slots));
+	return str_compare(cache_key_text(&((const struct flight *)a)->key), cache_key_text(&((const struct flight *)b)->key));
 }
 
 /* ---- telling who asked ---- */
@@ -223,7 +93,7 @@ static void note_stamp(struct flight *flight)
 {
 	struct cache *cache = flight->cache;
 
-	flight->stamp = !kinds[flight->kind].stamped ? 0 : knows_changes(cache) ? cache->heard : -1;
+	flight->stamp = !cache_kinds[flight->kind].stamped ? 0 : cache_knows_changes(cache) ? cache->heard : -1;
 }
 
 static void let_leader_load(struct flight *flight)
@@ -317,13 +187,13 @@ static void found_in_redis(struct flight *flight, struct str text)
 {
 	struct cache_ask *leader = flight->leader;
 	struct cache *cache = flight->cache;
-	const bool own = !kinds[flight->kind].stamped;
+	const bool own = !cache_kinds[flight->kind].stamped;
 
 	leader->found = text.len ? CACHE_FOUND : CACHE_NONE;
 	leader->text = text.len ? copy_text_new(text) : NULL;
 	if (own && leader->text)
-		copies_keep(cache->copies, text_of(&flight->key), leader->text,
-			    clock_mono_us() + (uint64_t)kinds[flight->kind].ttl_s * 1000000);
+		copies_keep(cache->copies, cache_key_text(&flight->key), leader->text,
+			    clock_mono_us() + (uint64_t)cache_kinds[flight->kind].ttl_s * 1000000);
 	cache->counts[flight->kind].hits++;
 	land(flight, leader->found, leader->text, 0);
 	op_finish(&leader->op, 0);
@@ -339,13 +209,13 @@ static void on_got(struct op *op)
 	int64_t stamp;
 
 	if (op->err == 0 && reply->value.type == RESP_STRING &&
-	    entry_read(reply->value.text, str_from(cache->conf->token_secret), text_of(&flight->key), &stamp, &text) &&
-	    (!kinds[flight->kind].stamped || is_fresh(cache, &flight->key, stamp))) {
+	    entry_read(reply->value.text, str_from(cache->conf->token_secret), cache_key_text(&flight->key), &stamp, &text) &&
+	    (!cache_kinds[flight->kind].stamped || cache_is_fresh(cache, &flight->key, stamp))) {
 		found_in_redis(flight, text);
 		return;
 	}
 	flight->lock.op.done = on_locked;
-	lock_take_start(cache->locks, &flight->lock, lock_key(&flight->key, lock), HOLD_MS);
+	lock_take_start(cache->locks, &flight->lock, cache_lock_key(&flight->key, lock), HOLD_MS);
 }
 
 /* A part of it rather than all: whatever lies there, no more than an entry can have will come. */
@@ -356,12 +226,12 @@ static void look_in_redis(struct flight *flight)
 	snprintf(last, sizeof(last), "%d", ENTRY_MAX_BYTES - 1);
 	flight->get.op.done = on_got;
 	redis_start(flight->cache->redis, &flight->get,
-		    (const struct str[]){STR("GETRANGE"), text_of(&flight->key), STR("0"), str_from(last)}, 4);
+		    (const struct str[]){STR("GETRANGE"), cache_key_text(&flight->key), STR("0"), str_from(last)}, 4);
 }
 
 /* ---- asking ---- */
 
-static struct flight *flight_of(struct cache *cache, const struct key *key)
+static struct flight *flight_of(struct cache *cache, const struct cache_key *key)
 {
 	struct flight wanted = {.key = *key};
 	struct flight *const *found = tfind(&wanted, &cache->tree, compare);
@@ -369,7 +239,7 @@ static struct flight *flight_of(struct cache *cache, const struct key *key)
 	return found ? *found : NULL;
 }
 
-static struct flight *take_off(struct cache *cache, enum cache_kind kind, const struct key *key, struct cache_ask *leader)
+static struct flight *take_off(struct cache *cache, enum cache_kind kind, const struct cache_key *key, struct cache_ask *leader)
 {
 	struct flight *flight = mem_alloc(sizeof(*flight));
 
@@ -389,15 +259,15 @@ bool cache_ask_start(struct cache *cache, struct cache_ask *ask, enum cache_kind
 {
 	struct copy_text *copy = NULL;
 	struct flight *flight;
-	struct key key;
+	struct cache_key key;
 
-	make_key(&key, kind, id);
+	cache_key_make(&key, kind, id);
 	ask->cache = cache;
 	ask->asked_us = clock_mono_us();
 	ask->text = NULL;
 	list_init(&ask->node);
-	if (!kinds[kind].stamped)
-		copy = copies_find(cache->copies, text_of(&key), ask->asked_us);
+	if (!cache_kinds[kind].stamped)
+		copy = copies_find(cache->copies, cache_key_text(&key), ask->asked_us);
 	if (copy) {
 		ask->found = CACHE_FOUND;
 		ask->text = copy_text_ref(copy);
@@ -413,7 +283,7 @@ bool cache_ask_start(struct cache *cache, struct cache_ask *ask, enum cache_kind
 	if (flight)
 		leave_tree(flight);
 	flight = take_off(cache, kind, &key, ask);
-	if (redis_ready(cache->redis) && (!kinds[kind].stamped || knows_changes(cache))) {
+	if (redis_ready(cache->redis) && (!cache_kinds[kind].stamped || cache_knows_changes(cache))) {
 		look_in_redis(flight);
 		return false;
 	}
@@ -428,9 +298,9 @@ static void write_entry(struct flight *flight, struct str text, int64_t ttl_s)
 
 	if (!flight->lock.held || flight->stamp < 0)
 		return;
-	entry_put(&entry, str_from(flight->cache->conf->token_secret), text_of(&flight->key), flight->stamp, text);
+	entry_put(&entry, str_from(flight->cache->conf->token_secret), cache_key_text(&flight->key), flight->stamp, text);
 	if (entry.len <= ENTRY_MAX_BYTES)
-		lock_write(&flight->lock, text_of(&flight->key), buf_str(&entry), ttl_s * 1000);
+		lock_write(&flight->lock, cache_key_text(&flight->key), buf_str(&entry), ttl_s * 1000);
 	buf_fini(&entry);
 }
 
@@ -443,11 +313,11 @@ void cache_give(struct cache_ask *ask, struct str text, bool keep)
 		return;
 	assert(text.len > 0);
 	copy = copy_text_new(text);
-	if (keep && !kinds[flight->kind].stamped)
-		copies_keep(flight->cache->copies, text_of(&flight->key), copy,
-			    clock_mono_us() + (uint64_t)kinds[flight->kind].ttl_s * 1000000);
+	if (keep && !cache_kinds[flight->kind].stamped)
+		copies_keep(flight->cache->copies, cache_key_text(&flight->key), copy,
+			    clock_mono_us() + (uint64_t)cache_kinds[flight->kind].ttl_s * 1000000);
 	if (keep)
-		write_entry(flight, text, kinds[flight->kind].ttl_s);
+		write_entry(flight, text, cache_kinds[flight->kind].ttl_s);
 	land(flight, CACHE_FOUND, copy, 0);
 	copy_text_unref(copy);
 }
@@ -458,8 +328,8 @@ void cache_give_nothing(struct cache_ask *ask)
 
 	if (!flight)
 		return;
-	if (kinds[flight->kind].none_ttl_s)
-		write_entry(flight, STR(""), kinds[flight->kind].none_ttl_s);
+	if (cache_kinds[flight->kind].none_ttl_s)
+		write_entry(flight, STR(""), cache_kinds[flight->kind].none_ttl_s);
 	land(flight, CACHE_NONE, NULL, 0);
 }
 
@@ -482,102 +352,13 @@ void cache_ask_end(struct cache_ask *ask)
 	ask->text = NULL;
 }
 
-/* ---- dropping ---- */
-
-static void on_deleted(struct op *op)
-{
-	struct errand *errand = CONTAINER_OF(op, struct errand, command.op);
-	struct cache *cache = errand->cache;
-	struct cache_drop *drop = errand->drop;
-	int err = op->err;
-
-	list_remove(&errand->node);
-	free(errand);
-	if (err)
-		cache->lost(cache->arg);
-	if (drop && --drop->n_left == 0)
-		op_finish(&drop->op, 0);
-}
-
-static void forget_drop(struct op *op)
-{
-	struct cache_drop *drop = CONTAINER_OF(op, struct cache_drop, op);
-
-	for (struct list *l = drop->cache->errands.next; l != &drop->cache->errands; l = l->next) {
-		struct errand *errand = CONTAINER_OF(l, struct errand, node);
-
-		if (errand->drop == drop)
-			errand->drop = NULL;
-	}
-}
-
-/* A few at a time. Their locks go with them, so that nothing is written which was read before. */
-static void delete_keys(struct cache *cache, struct cache_drop *drop, const struct key *keys, size_t n)
-{
-	struct errand *errand = mem_alloc(sizeof(*errand));
-	char locks[IDS_A_COMMAND][LOCK_KEY_MAX + 1];
-	struct str args[1 + 2 * IDS_A_COMMAND] = {STR("DEL")};
-
-	for (size_t i = 0; i < n; i++) {
-		args[1 + 2 * i] = text_of(&keys[i]);
-		args[2 + 2 * i] = lock_key(&keys[i], locks[i]);
-	}
-	errand->cache = cache;
-	errand->drop = drop;
-	if (drop)
-		drop->n_left++;
-	list_push(&cache->errands, &errand->node);
-	errand->command.op.done = on_deleted;
-	errand->command.writes = true;
-	redis_start(cache->redis, &errand->command, args, 1 + 2 * n);
-}
-
-/* Who asks from now on asks anew; who has asked gets what he would have got, had he been quicker. */
-static void stop_joining(struct cache *cache, const struct key *key)
+/* Who has asked gets what he would have got, had he been quicker. */
+void cache_stop_joining(struct cache *cache, const struct cache_key *key)
 {
 	struct flight *flight = flight_of(cache, key);
 
 	if (flight)
 		leave_tree(flight);
-}
-
-static void drop_all(struct cache *cache, struct cache_drop *drop, enum cache_kind kind, const struct str *ids, size_t n_ids)
-{
-	struct key keys[IDS_A_COMMAND];
-	size_t n = 0;
-
-	assert(kinds[kind].stamped);
-	for (size_t i = 0; i < n_ids; i++) {
-		make_key(&keys[n], kind, ids[i]);
-		stop_joining(cache, &keys[n++]);
-		if (n == IDS_A_COMMAND || i + 1 == n_ids) {
-			delete_keys(cache, drop, keys, n);
-			n = 0;
-		}
-	}
-}
-
-/* Is there a Redis that others may be reading, though we cannot? */
-static bool is_wanted(const struct cache *cache)
-{
-	return redis_stats(cache->redis).state != REDIS_OFF;
-}
-
-bool cache_drop_start(struct cache *cache, struct cache_drop *drop, enum cache_kind kind, const struct str *ids, size_t n_ids)
-{
-	drop->cache = cache;
-	drop->n_left = 0;
-	if (!is_wanted(cache) || n_ids == 0)
-		return true;
-	drop->op.cancel = forget_drop;
-	drop_all(cache, drop, kind, ids, n_ids);
-	return false;
-}
-
-void cache_drop(struct cache *cache, enum cache_kind kind, struct str id)
-{
-	if (is_wanted(cache))
-		drop_all(cache, NULL, kind, &id, 1);
 }
 
 /* ---- the rest ---- */
@@ -598,16 +379,9 @@ struct cache *cache_new(struct loop *loop, struct redis *redis, const struct con
 
 void cache_free(struct cache *cache)
 {
-	struct list *node;
-
 	if (!cache)
 		return;
-	while ((node = list_pop(&cache->errands))) {
-		struct errand *errand = CONTAINER_OF(node, struct errand, node);
-
-		op_cancel(&errand->command.op);
-		free(errand);
-	}
+	cache_forget_errands(cache);
 	defer_cancel(&cache->tell);
 	timer_fini(&cache->tick);
 	locks_free(cache->locks);

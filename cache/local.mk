@@ -1,7 +1,8 @@
 noinst_LIBRARIES += libcache.a
 libcache_a_CPPFLAGS = $(AM_CPPFLAGS) $(HIREDIS_CFLAGS)
 libcache_a_SOURCES = \
-	cache/cache.c cache/cache.h \
+	cache/cache.c cache/cache.h cache/cache_inside.h \
+	cache/cache_drop.c \
 	cache/copies.c cache/copies.h \
 	cache/entry.c cache/entry.h \
 	cache/local_limit.c cache/local_limit.h \

@@ -138,7 +138,7 @@ void lock_write(struct lock *lock, struct str key, struct str value, int64_t ttl
 	memcpy(e->texts + key.len, value.p, value.len);
 	snprintf(e->ttl, sizeof(e->ttl), "%lld", (long long)ttl_ms);
 	script_start(&lock->locks->write, &e->call,
-		     (const struct str[]){str_from(e->key), {e->texts, key.len}, str_from(e->token), {e->texts + key.len, value.len},
-					  str_from(e->ttl)},
+		     (const struct str[]){
+			     str_from(e->key), {e->texts, key.len}, str_from(e->token), {e->texts + key.len, value.len}, str_from(e->ttl)},
 		     5, 2);
 }

@@ -17,7 +17,7 @@ void script_fini(struct script *s);
 
 /* One call; storage belongs to the caller. */
 struct script_call {
-	struct op op; /* op.done is set by the caller */
+	struct op op;                   /* op.done is set by the caller */
 	const struct resp_reply *reply; /* in done: as in struct redis_command */
 	/* its own: */
 	struct script *script;

@@ -17,7 +17,7 @@ struct changes {
 	struct query query;
 	void (*fn)(void *arg, struct str kind, struct str id);
 	void *arg;
-	int64_t seen; /* the number of the last change; -1: not asked for yet, so that all were missed */
+	int64_t seen;                          /* the number of the last change; -1: not asked for yet, so that all were missed */
 	void (*on_read)(void *arg, int64_t n); /* may be NULL */
 	/* what is to be said: */
 	const char *kind; /* NULL: nothing yet */

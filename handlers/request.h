@@ -54,7 +54,7 @@ struct request {
 	/* what steps wait for: one of these at a time */
 	struct query query;            /* its op.done wakes the flow */
 	struct password_job *password; /* in arena; NULL: none is wanted */
-	struct cache_ask cached; /* handlers/cached.h; what it has is kept until the request is over */
+	struct cache_ask cached;       /* handlers/cached.h; what it has is kept until the request is over */
 	struct cache_drop drop;
 	struct timer timer;
 	struct turn *turn; /* borrowed while reader is joined */

@@ -151,12 +151,9 @@ static enum flow_next title_show_start(struct request *r)
 }
 
 const struct step session_title_steps[] = {
-	{"whose_session", whose_write_start, NULL},
-	{"parse_body", body_start, NULL},
-	{"set_title", title_start, title_finish},
-	{"drop_copies", title_drop_start, cached_dropped},
-	{"show_session", title_show_start, NULL},
-	{NULL, NULL, NULL},
+	{"whose_session", whose_write_start, NULL}, {"parse_body", body_start, NULL},
+	{"set_title", title_start, title_finish},   {"drop_copies", title_drop_start, cached_dropped},
+	{"show_session", title_show_start, NULL},   {NULL, NULL, NULL},
 };
 
 /* ---- archive, restore, delete ---- */
@@ -232,7 +229,7 @@ static enum flow_next change_show_start(struct request *r)
 }
 
 #define CHANGE(name, start)                                                                                                                \
-	const struct step name[] = {{"whose_session", whose_write_start, NULL},                                                           \
+	const struct step name[] = {{"whose_session", whose_write_start, NULL},                                                            \
 				    {"change_session", start, change_finish},                                                              \
 				    {"drop_copies", changed_drop_start, cached_dropped},                                                   \
 				    {"show_session", change_show_start, NULL},                                                             \
@@ -326,10 +323,7 @@ static enum flow_next batch_show_start(struct request *r)
 }
 
 const struct step session_batch_steps[] = {
-	{"whose_session", whose_write_start, NULL},
-	{"parse_body", body_start, NULL},
-	{"change_sessions", batch_start, batch_finish},
-	{"drop_copies", changed_drop_start, cached_dropped},
-	{"show_results", batch_show_start, NULL},
-	{NULL, NULL, NULL},
+	{"whose_session", whose_write_start, NULL},     {"parse_body", body_start, NULL},
+	{"change_sessions", batch_start, batch_finish}, {"drop_copies", changed_drop_start, cached_dropped},
+	{"show_results", batch_show_start, NULL},       {NULL, NULL, NULL},
 };

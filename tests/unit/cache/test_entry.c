@@ -43,7 +43,7 @@ static void reads_what_was_written(void **state)
 
 static void nothing_else_is_one(void **state)
 {
-	static const struct str garbage[] = {CONST_STR(""),      CONST_STR("\n"),  CONST_STR(" \n"),    CONST_STR("1 \n"),
+	static const struct str garbage[] = {CONST_STR(""),      CONST_STR("\n"), CONST_STR(" \n"),    CONST_STR("1 \n"),
 					     CONST_STR("1 x\n"), CONST_STR("{}"), CONST_STR("\0\0\0"), CONST_STR("1 2 3\n4")};
 	struct buf b = {0};
 
