@@ -372,7 +372,7 @@ struct cache *cache_new(struct loop *loop, struct redis *redis, const struct con
 	cache->locks = locks_new(redis);
 	list_init(&cache->flights);
 	list_init(&cache->told);
-	list_init(&cache->errands);
+	cache_drop_init(cache);
 	timer_init(&cache->tick, loop, on_tick, cache);
 	return cache;
 }
@@ -381,7 +381,7 @@ void cache_free(struct cache *cache)
 {
 	if (!cache)
 		return;
-	cache_forget_errands(cache);
+	cache_drop_fini(cache);
 	defer_cancel(&cache->tell);
 	timer_fini(&cache->tick);
 	locks_free(cache->locks);

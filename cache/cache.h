@@ -74,6 +74,10 @@ MUST_CHECK bool cache_drop_start(struct cache *cache, struct cache_drop *drop, e
 /* The same without waiting for it. */
 void cache_drop(struct cache *cache, enum cache_kind kind, struct str id);
 
+/* Something may have been changed, or be changed within the next moments, and nobody will know: lost is called once that is over, after twice
+ * DB_STATEMENT_TIMEOUT. */
+void cache_doubt(struct cache *cache);
+
 /* So many changes are known of by now. To be told again and again: what cannot be known to be fresh, because nothing was heard for
  * CACHE_HEARD_MS, is not used. */
 enum { CACHE_HEARD_MS = 2000 };

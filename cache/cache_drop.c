@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/conf.h"
 #include "base/mem.h"
 
 #define PREFIX "llmchat:"
@@ -175,10 +176,42 @@ void cache_drop(struct cache *cache, enum cache_kind kind, struct str id)
 		drop_all(cache, NULL, kind, &id, 1);
 }
 
-void cache_forget_errands(struct cache *cache)
+static void start_doubting(struct cache *cache)
+{
+	cache->doubting = true;
+	cache->doubted_again = false;
+	timer_start(&cache->doubt, 2 * (uint64_t)cache->conf->db_statement_timeout_ms);
+}
+
+static void on_doubt(void *arg)
+{
+	struct cache *cache = arg;
+
+	cache->doubting = false;
+	cache->lost(cache->arg);
+	if (cache->doubted_again)
+		start_doubting(cache);
+}
+
+void cache_doubt(struct cache *cache)
+{
+	if (cache->doubting)
+		cache->doubted_again = true;
+	else if (is_wanted(cache))
+		start_doubting(cache);
+}
+
+void cache_drop_init(struct cache *cache)
+{
+	list_init(&cache->errands);
+	timer_init(&cache->doubt, cache->loop, on_doubt, cache);
+}
+
+void cache_drop_fini(struct cache *cache)
 {
 	struct list *node;
 
+	timer_fini(&cache->doubt);
 	while ((node = list_pop(&cache->errands))) {
 		struct errand *errand = CONTAINER_OF(node, struct errand, node);
 

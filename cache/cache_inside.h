@@ -49,6 +49,8 @@ struct cache {
 	struct defer tell;
 	struct timer tick; /* while somebody follows */
 	bool ticking;
+	struct timer doubt;
+	bool doubting, doubted_again;
 	size_t n_followers;
 	int64_t heard; /* changes; -1: none yet */
 	uint64_t heard_us;
@@ -70,5 +72,5 @@ bool cache_knows_changes(const struct cache *cache);
 bool cache_is_fresh(struct cache *cache, const struct cache_key *key, int64_t stamp);
 /* Who asks for this from now on begins a flight of his own. */
 void cache_stop_joining(struct cache *cache, const struct cache_key *key);
-/* Deletions that are under way are not waited for any more. */
-void cache_forget_errands(struct cache *cache);
+void cache_drop_init(struct cache *cache);
+void cache_drop_fini(struct cache *cache);

@@ -56,6 +56,7 @@ static enum flow_next update_start(struct request *r)
 
 static enum flow_next update_finish(struct request *r)
 {
+	cached_doubt(r);
 	return r->query.op.err ? refuse_user_conflict(r) : FLOW_NEXT;
 }
 

@@ -198,6 +198,7 @@ static enum flow_next update_start(struct request *r)
 
 static enum flow_next update_finish(struct request *r)
 {
+	cached_doubt(r);
 	if (r->query.op.err)
 		return refuse_user_conflict(r);
 	if (query_n_rows(&r->query) > 0 && users_update_refused(&r->query))

@@ -32,6 +32,12 @@ enum flow_next cached_dropped(struct request *r)
 	return FLOW_NEXT;
 }
 
+void cached_doubt(struct request *r)
+{
+	if (r->query.op.err == -ERR_DB_UNAVAILABLE && query_was_sent(&r->query))
+		cache_doubt(r->app->cache);
+}
+
 /* The same for all who write it in their own way. */
 static struct str user_copy_id(struct request *r, struct str user_id)
 {

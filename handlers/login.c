@@ -234,6 +234,7 @@ static enum flow_next settle_finish(struct request *r)
 	struct login *login = r->state;
 	enum login_verdict verdict;
 
+	cached_doubt(r);
 	if (r->query.op.err)
 		return request_reject(r, r->query.op.err);
 	verdict = login->wrong ? logins_failed(&r->query) : logins_opened(&r->query);

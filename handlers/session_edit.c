@@ -129,6 +129,7 @@ static enum flow_next title_start(struct request *r)
 
 static enum flow_next title_finish(struct request *r)
 {
+	cached_doubt(r);
 	if (r->query.op.err)
 		return request_reject(r, r->query.op.err);
 	if (query_n_rows(&r->query) == 0)
@@ -195,6 +196,7 @@ static enum flow_next delete_start(struct request *r)
 
 static enum flow_next refuse_change(struct request *r)
 {
+	cached_doubt(r);
 	if (r->query.op.err == -ERR_CONFLICT)
 		return request_reject_because(r, ERR_CONFLICT, NULL,
 					      "Somebody did the same to these sessions at this moment; please try again.");

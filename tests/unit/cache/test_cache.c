@@ -322,6 +322,27 @@ static void what_cannot_be_dropped_is_told_to_all(void **state)
 	end(&p);
 }
 
+static void what_may_be_changed_yet_is_doubted_until_that_is_over(void **state)
+{
+	struct world *w = *state;
+	struct pair p;
+
+	w->conf.db_statement_timeout_ms = 50;
+	begin(w, &p);
+	cache_doubt(p.a.cache);
+	assert_int_equal(p.a.n_lost, 0);
+	TURN_UNTIL(w->loop, p.a.n_lost == 1);
+	turn_for_ms(w->loop, 150);
+	assert_int_equal(p.a.n_lost, 1);
+	cache_doubt(p.a.cache);
+	turn_for_ms(w->loop, 60);
+	cache_doubt(p.a.cache); /* of which the first end is too early */
+	TURN_UNTIL(w->loop, p.a.n_lost == 3);
+	turn_for_ms(w->loop, 150);
+	assert_int_equal(p.a.n_lost, 3);
+	end(&p);
+}
+
 static void without_news_nothing_is_fresh(void **state)
 {
 	struct world *w = *state;
@@ -437,6 +458,7 @@ int main(void)
 		TEST(what_was_read_before_a_change_is_not_kept_after_it),
 		TEST(a_change_that_is_heard_of_outdates_what_is_older),
 		TEST(what_cannot_be_dropped_is_told_to_all),
+		TEST(what_may_be_changed_yet_is_doubted_until_that_is_over),
 		TEST(without_news_nothing_is_fresh),
 		TEST(own_copies_and_single_flights_do_without_redis),
 		TEST(there_being_nothing_is_kept_of_users_only),

@@ -16,6 +16,8 @@ struct reader {
 	struct changes *changes;
 	struct buf told;
 	unsigned n_told;
+	unsigned n_reads;
+	int64_t last;
 };
 
 static void on_change(void *arg, struct str kind, struct str id)
@@ -356,6 +358,82 @@ static void may_be_freed_before_and_while_it_reads(void **state)
 	assert_int_equal(reader.n_told, 0);
 }
 
+static void on_read(void *arg, int64_t n)
+{
+	struct reader *reader = arg;
+
+	reader->n_reads++;
+	reader->last = n;
+}
+
+static void wait_read(struct world *w, const struct reader *reader, unsigned n)
+{
+	uint64_t deadline_us = clock_mono_us() + 10000000;
+
+	while (reader->n_reads < n && clock_mono_us() < deadline_us)
+		loop_turn(w->loop, true);
+	assert_true(reader->n_reads >= n);
+}
+
+static void each_reading_says_how_many_changes_there_are(void **state)
+{
+	struct world *w = *state;
+	struct reader reader;
+	int64_t before;
+
+	start_reading(w, &reader);
+	changes_on_read(reader.changes, on_read);
+	wait_read(w, &reader, 2);
+	before = reader.last;
+	assert_int_equal(before, number(w, N_VERSION));
+	assert_int_equal(reader.n_told, 0);
+	run_sql(w, "UPDATE users SET role = 'admin' WHERE id = '" BERT "'");
+	wait_told(w, &reader, 1);
+	assert_int_equal(reader.last, before + 1); /* which came first */
+	wait_read(w, &reader, reader.n_reads + 1); /* which tells of nothing */
+	assert_int_equal(reader.last, before + 1);
+	stop_reading(&reader);
+}
+
+static void what_is_announced_is_told_to_all_and_not_too_often(void **state)
+{
+	struct world *w = *state;
+	struct reader one, other;
+
+	start_reading(w, &one);
+	start_reading(w, &other);
+	for (int i = 0; i < 1000; i++)
+		changes_announce(one.changes, "cache");
+	wait_told(w, &one, 1);
+	wait_told(w, &other, 1);
+	assert_true(str_eq(buf_str(&one.told), STR("cache:;")));
+	wait_told(w, &one, 2); /* the calls that came while the first one was on its way are one, too */
+	turn_for_ms(w, 1500);
+	assert_int_equal(one.n_told, 2);
+	assert_true(str_eq(buf_str(&other.told), STR("cache:;cache:;")));
+	stop_reading(&one);
+	stop_reading(&other);
+}
+
+static void what_could_not_be_announced_is_announced_later(void **state)
+{
+	struct world *w = *state;
+	struct reader reader;
+	struct holder holder;
+
+	start_reading(w, &reader);
+	hold(w, &holder, "LOCK TABLE version IN SHARE MODE;"); /* which can be read */
+	changes_announce(reader.changes, "cache");
+	wait_blocked(w, 1);
+	run_sql(w, "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'");
+	turn_for_ms(w, 100);
+	assert_int_equal(reader.n_told, 0);
+	let_go(w, &holder);
+	wait_told(w, &reader, 1);
+	assert_true(str_eq(buf_str(&reader.told), STR("cache:;")));
+	stop_reading(&reader);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_rows, end_world)
 
 int main(void)
@@ -373,6 +451,9 @@ int main(void)
 		TEST(many_writers_leave_no_hole_at_any_moment),
 		TEST(a_change_made_while_the_database_was_out_of_reach_is_told_afterwards),
 		TEST(the_first_look_tells_that_anything_may_have_changed),
+		TEST(each_reading_says_how_many_changes_there_are),
+		TEST(what_is_announced_is_told_to_all_and_not_too_often),
+		TEST(what_could_not_be_announced_is_announced_later),
 		TEST(may_be_freed_before_and_while_it_reads),
 	};
 
