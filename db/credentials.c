@@ -251,10 +251,12 @@ struct credentials *credentials_new(struct loop *loop, struct pool *pool, const 
 
 void credentials_free(struct credentials *credentials)
 {
+	struct list *node;
+
 	if (!credentials)
 		return;
-	while (!list_empty(&credentials->batches))
-		free_batch(CONTAINER_OF(credentials->batches.next, struct credential_batch, node));
+	while ((node = list_pop(&credentials->batches)))
+		free_batch(CONTAINER_OF(node, struct credential_batch, node));
 	defer_cancel(&credentials->send);
 	timer_fini(&credentials->tick);
 	free(credentials);

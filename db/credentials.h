@@ -13,8 +13,8 @@ struct pool;
 
 enum { CREDENTIALS_MAX = 128 };
 
-/* One look-up; embedded in whoever waits, op.done set by it. op.err as for query_start, but never -ERR_OVERLOADED: as many wait as requests
- * are let in. Found or not, it is no error. */
+/* One look-up; embedded in whoever waits, op.done set by it: each request has one at most, so no more wait than requests are let in. op.err as
+ * for query_start; not to be found is no error. */
 struct credential {
 	struct op op;
 	bool found; /* valid in done; no: nobody knows it, it has ended or expired, or its user may not log in any more */

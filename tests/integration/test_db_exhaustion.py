@@ -6,6 +6,7 @@ import time
 
 from accounts import admin, module_stack, new_person, restart, the_stack  # noqa: F401
 from chatting import check_error
+from control import states
 from stack import wait_for
 from test_database import locked
 
@@ -13,6 +14,14 @@ TIMEOUT_S = 1.0
 # One connection for each responder; a statement may take longer than anybody waits for a connection.
 SETTINGS = {"CHAT_ANONYMOUS": "true", "DB_MAX_CONNECTIONS": 4, "DB_MIN_CONNECTIONS": 1, "DB_CONNECTION_TIMEOUT": int(TIMEOUT_S * 1000),
             "DB_STATEMENT_TIMEOUT": 8000}
+
+
+def waiting_backends(stack):
+    return int(stack.sql_one("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'llmchat-%' AND wait_event_type = 'Lock'", superuser=True))
+
+
+def requests_begun(stack):
+    return sum(state["requests"] for state in states(stack).values())
 
 
 def test_an_exhausted_pool_is_503_in_time_and_never_401(stack, admin):  # noqa: F811
@@ -27,8 +36,7 @@ def test_an_exhausted_pool_is_503_in_time_and_never_401(stack, admin):  # noqa: 
     holders = [threading.Thread(target=one.get, args=("/api/auth/profile",)) for one in others]
     for one in holders:
         one.start()
-    wait_for(lambda: stack.sql_one("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'llmchat-%' AND wait_event_type = 'Lock'",
-                                   superuser=True) == "2", 5, "both connections to be taken")
+    wait_for(lambda: waiting_backends(stack) == 2, 5, "both connections to be taken")
     answers = []
     threads = [threading.Thread(target=lambda call=call: answers.append(call())) for call in calls]
     began = time.monotonic()
@@ -49,24 +57,22 @@ def test_an_exhausted_pool_is_503_in_time_and_never_401(stack, admin):  # noqa: 
     wait_for(lambda: all(call().status == 200 for call in calls), 10, "everybody to be served again")
 
 
-def our_backends(stack, waiting=""):
-    return int(stack.sql_one(f"SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'llmchat-%' {waiting}", superuser=True))
-
-
 def test_many_who_arrive_at_once_are_looked_up_with_a_few_statements(stack, admin):  # noqa: F811
     tokens = stack.ctl("token", "issue", "--count", "60").stdout.split()
     key = admin.make_key()["key"]
     restart(stack, DB_MAX_CONNECTIONS=42, DB_CONNECTION_TIMEOUT=8000)
-    thread = locked(stack, "users", 5)
+    thread = locked(stack, "users", 6)
+    began = requests_begun(stack)
     answers = []
     threads = [threading.Thread(target=lambda token=token: answers.append(stack.get("/api/auth/verify", token=token))) for token in [*tokens, *[key] * 20]]
     for one in threads:
         one.start()
-    # Of each responder two for logins, two for keys.
-    wait_for(lambda: our_backends(stack, "AND wait_event_type = 'Lock'") >= 8, 4, "the look-ups to wait")
+    wait_for(lambda: requests_begun(stack) >= began + len(threads), 5, "all of them to have come")
+    waiting = 0
     while thread.is_alive():
-        assert our_backends(stack) < 20
+        waiting = max(waiting, waiting_backends(stack))
         time.sleep(0.1)
+    assert 2 <= waiting <= 8  # of each responder two for logins and two for keys at most
     for one in threads:
         one.join()
     assert [answer.status for answer in answers] == [200] * len(threads), [answer for answer in answers if answer.status != 200]

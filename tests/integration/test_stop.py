@@ -11,7 +11,7 @@ import uuid
 import pytest
 
 from accounts import ask
-from chatting import Visitor, answer_row, check_error, ended_row, new_stack, rows, tokens
+from chatting import AGENTS, Visitor, check_error, ended_row, new_stack, rows, tokens
 from conftest import finish
 from control import live_turns, wait_until_acquainted
 from people import User
@@ -19,9 +19,12 @@ from stack import wait_for
 from test_database import both_ready, locked
 
 
+MORE = {**AGENTS, "narrow": ("sim-n400-d50", {"maxConcurrent": 1, "maxQueue": 4, "onDisconnect": "cancel"})}
+
+
 @pytest.fixture(scope="module")
 def module_stack():
-    one = new_stack()
+    one = new_stack(MORE, RETRY_MAX_RETRIES=1)
     one.start()
     one.wait_until_ready()
     wait_until_acquainted(one)
@@ -33,9 +36,9 @@ def module_stack():
 def the_stack(module_stack, request):
     request.node.stacks = [module_stack]
     yield module_stack
-    # Nobody's turn is found by the next test.
-    for visitor in Reading.all:
-        visitor.close()
+    # The next test finds nobody's turns.
+    for one in Reading.all:
+        one.close()
     Reading.all.clear()
     wait_for(lambda: not live_turns(module_stack), 20, "the end of all turns")
 
@@ -58,11 +61,8 @@ class Reading:
     all = []
 
     def __init__(self, who, agent, **fields):
-        self.stack, self.events, self.who = who.stack, [], who
-        self.id = None  # of ours
-        self.fields = fields
-        self.stream = None
-        self.agent = agent
+        self.stack, self.who, self.agent, self.fields = who.stack, who, agent, fields
+        self.stream, self.events = None, []
         self.thread = threading.Thread(target=self._read)
         self.thread.start()
         self.all.append(self)
@@ -187,6 +187,35 @@ def test_before_its_rows_are_there_the_provider_is_never_asked(stack, user):
     assert (row["status"], row["content"]) == ("stopped", "") and stack.stats()["requests"] == requests
 
 
+def test_while_it_pauses_before_a_retry_the_provider_is_not_asked_again(stack, user):
+    requests = stack.stats()["requests"]
+    reading = Reading(user, "err429-ra7")
+    wait_for(lambda: stack.logs("provider_retry") and live_turns(stack), 10, "a retry that is put off")
+    began = time.monotonic()
+    assert stop(user, user.asked).data["stopped"]
+    assert reading.end().data["finishReason"] == "stopped" and time.monotonic() - began < 3
+    row = ended_row(stack, user.asked)
+    assert (row["status"], row["content"]) == ("stopped", "") and stack.stats()["requests"] == requests + 1
+
+
+def test_whoever_waits_for_a_place_gives_up_his_turn_in_the_queue(stack, user):
+    other = User(stack)
+    requests = stack.stats()["requests"]
+    first = Reading(other, "narrow")
+    first.begun()
+    waiting = Reading(user, "narrow")
+    wait_for(lambda: [turn["state"] for _, turn in sorted(live_turns(stack), key=lambda one: one[1]["ageMs"])][:1] == ["calling"], 10, "one that waits")
+    assert stop(user, user.asked).data["stopped"]
+    assert waiting.end().data["finishReason"] == "stopped" and not waiting.text
+    assert ended_row(stack, user.asked)["status"] == "stopped" and stack.stats()["requests"] == requests + 1
+    assert stop(other, other.asked).data["stopped"]
+    first.end()
+    again = Reading(user, "narrow")  # the place is free
+    again.begun()
+    assert stop(user, user.asked).data["stopped"]
+    again.end()
+
+
 def test_nobody_stops_anothers(stack, user, visitor):
     admin, other = User(stack, "--admin"), User(stack)
     reading = Reading(user, "cancel")
@@ -200,7 +229,7 @@ def test_nobody_stops_anothers(stack, user, visitor):
     # The same name for an answer of his own is his own affair.
     assert other.ask("quick", responseChatItemId=user.asked).status == 200
     assert stop(other, user.asked).data["status"] == "complete"
-    assert answer_row(stack, turn["answerId"]) is None and len(live_turns(stack)) == 1
+    assert len(live_turns(stack)) == 1
     assert stop(user, user.asked).data["stopped"]
     reading.end()
     for who in (other, admin, visitor):  # nor is it told how it ended
@@ -314,7 +343,6 @@ def test_a_responder_that_hangs_is_waited_for_but_not_for_ever(stack, user):
     assert user.ask("quick").status == 200
     reading = Reading(user, "cancel")
     slot, turn = reading.begun()
-    answer_row(stack, user.asked)
     for one in (1, 2):  # both know him
         assert ask(stack, one, "GET", "/api/auth/verify", token=user.token).status == 200
     pid = stack.kill(slot, signal.SIGSTOP)
