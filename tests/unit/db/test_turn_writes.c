@@ -430,6 +430,63 @@ static void named_turn(struct world *w, struct turn_writes *writes, struct writi
 	memcpy(t->upstream, known, sizeof(known));
 }
 
+static void end_with_budget(struct turn_writes *writes, struct writing *t, int64_t tokens, const char *upstream_name)
+{
+	struct turn_ending ending = {.answer_id = uuid_str(&t->answer),
+				     .status = "complete",
+				     .content = STR("a"),
+				     .has_usage = tokens > 0,
+				     .total_tokens = tokens,
+				     .first_event_ms = -1,
+				     .has_budget = true,
+				     .upstream_name = upstream_name};
+
+	t->done = false;
+	turn_writes_end(writes, &t->w, &ending);
+}
+
+/* Of two keys, in one batch, with others that have no budget; one of them names its conversation. */
+static void what_a_budget_was_reserved_for_is_settled_with_the_ending(void **state)
+{
+	enum { TURNS = 20 };
+	struct world *w = *state;
+	struct turn_writes *writes;
+	struct writing *t = calloc(TURNS, sizeof(*t));
+	char sql[512];
+
+	world_pool(w, 4, 2);
+	writes = turn_writes_new(w->loop, w->pool, &w->conf, &owner);
+	run_sql(w, "INSERT INTO users (id, username) VALUES ('" USER_1 "', 'keys')");
+	run_sql(w, "INSERT INTO api_keys (id, user_id, name, shown, hash) SELECT ('20000000-0000-7000-8000-00000000000' || i)::uuid,"
+		   " '" USER_1 "', 'k', 's', encode(sha256(i::text::bytea), 'hex') FROM generate_series(1, 2) i");
+	run_sql(w, "INSERT INTO key_months (key_id, month, used, reserved) SELECT id, '2026-02-01', 5, 10 * 100 FROM api_keys");
+	for (int i = 0; i < TURNS; i++) {
+		begin(writes, &t[i], USER_1, NULL, "q", 0);
+		snprintf(sql, sizeof(sql),
+			 "INSERT INTO key_turns VALUES ('%s', '20000000-0000-7000-8000-00000000000%d', '2026-02-01', 100)", t[i].answer.text,
+			 i % 2 + 1);
+		run_sql(w, sql);
+	}
+	wait_all(w, t, TURNS);
+	for (int i = 0; i < TURNS; i++) /* the first ones took nothing */
+		end_with_budget(writes, &t[i], i > 3 ? 7 : 0, i == 9 ? "conversation" : NULL);
+	wait_all(w, t, TURNS);
+	for (int i = 0; i < TURNS; i++)
+		assert_true(t[i].err == 0 && t[i].found);
+	assert_int_equal(number(w, "SELECT count(*) FROM key_turns"), 0);
+	assert_int_equal(number(w, "SELECT count(*) FROM key_months WHERE reserved = 0 AND used = 5 + 8 * 7"), 2);
+	assert_int_equal(number(w, "SELECT count(*) FROM chat_sessions WHERE upstream_names->>'a' = 'conversation'"), 1);
+	/* Again, as after a connection that was lost: nothing is counted twice. */
+	for (int i = 0; i < TURNS; i++)
+		end_with_budget(writes, &t[i], 7, NULL);
+	wait_all(w, t, TURNS);
+	assert_false(t[0].found);
+	assert_int_equal(number(w, "SELECT sum(used) FROM key_months"), 2 * (5 + 8 * 7));
+	run_sql(w, "DELETE FROM users WHERE id = '" USER_1 "'");
+	turn_writes_free(writes);
+	free(t);
+}
+
 static void a_session_keeps_how_the_provider_calls_it(void **state)
 {
 	struct world *w = *state;
@@ -469,6 +526,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(one_that_is_refused_costs_the_others_nothing, make_world, end_world),
 		cmocka_unit_test_setup_teardown(each_gets_the_history_of_its_own_session, make_world, end_world),
 		cmocka_unit_test_setup_teardown(sessions_that_are_new_are_made_apart_and_can_be_gone_on_with, make_world, end_world),
+		cmocka_unit_test_setup_teardown(what_a_budget_was_reserved_for_is_settled_with_the_ending, make_world, end_world),
 		cmocka_unit_test_setup_teardown(a_session_keeps_how_the_provider_calls_it, make_world, end_world),
 		cmocka_unit_test_setup_teardown(another_answer_stands_beside_the_first_and_the_newest_whole_one_is_told, make_world, end_world),
 		cmocka_unit_test_setup_teardown(an_answer_to_what_is_not_there_is_refused, make_world, end_world),
