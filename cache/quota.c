@@ -87,10 +87,12 @@ static void free_settling(struct settling *s)
 
 void quotas_free(struct quotas *quotas)
 {
+	struct list *node;
+
 	if (!quotas)
 		return;
-	while (!list_empty(&quotas->settling))
-		free_settling(CONTAINER_OF(quotas->settling.next, struct settling, node));
+	while ((node = list_pop(&quotas->settling)))
+		free_settling(CONTAINER_OF(node, struct settling, node));
 	local_limit_free(quotas->local);
 	free(quotas);
 }

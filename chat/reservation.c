@@ -49,10 +49,12 @@ static void free_reservation(struct reservation *r)
 
 void reservations_free(struct reservations *all)
 {
+	struct list *node;
+
 	if (!all)
 		return;
-	while (!list_empty(&all->live))
-		free_reservation(CONTAINER_OF(all->live.next, struct reservation, node));
+	while ((node = list_pop(&all->live)))
+		free_reservation(CONTAINER_OF(node, struct reservation, node));
 	free(all);
 }
 
