@@ -283,7 +283,7 @@ bool cache_ask_start(struct cache *cache, struct cache_ask *ask, enum cache_kind
 	if (flight)
 		leave_tree(flight);
 	flight = take_off(cache, kind, &key, ask);
-	if (redis_ready(cache->redis) && (!cache_kinds[kind].stamped || cache_knows_changes(cache))) {
+	if (redis_ready(cache->redis) && (!cache_kinds[kind].stamped || (cache_knows_changes(cache) && cache_trusts_redis(cache)))) {
 		look_in_redis(flight);
 		return false;
 	}
@@ -367,7 +367,8 @@ struct cache *cache_new(struct loop *loop, struct redis *redis, const struct con
 {
 	struct cache *cache = mem_alloc(sizeof(*cache));
 
-	*cache = (struct cache){.loop = loop, .redis = redis, .conf = conf, .lost = lost, .arg = arg, .heard = -1};
+	*cache = (struct cache){
+		.loop = loop, .redis = redis, .conf = conf, .lost = lost, .arg = arg, .born_us = clock_mono_us(), .heard = -1};
 	cache->copies = copies_new();
 	cache->locks = locks_new(redis);
 	list_init(&cache->flights);

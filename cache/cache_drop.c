@@ -11,7 +11,7 @@
 
 #define PREFIX "llmchat:"
 
-enum { IDS_A_COMMAND = 10 };
+enum { IDS_A_COMMAND = 10, BEGINNING_MS = 1000, WARY_MS = 1500 };
 
 const struct cache_kind_info cache_kinds[N_CACHE_KINDS] = {
 	[CACHE_AGENTS] = {"agents:list", 300, 0, false},
@@ -57,6 +57,15 @@ static int64_t *slot_of(struct cache *cache, const struct cache_key *key)
 bool cache_knows_changes(const struct cache *cache)
 {
 	return cache->heard >= 0 && clock_mono_us() < cache->heard_us + (uint64_t)CACHE_HEARD_MS * 1000;
+}
+
+/* Those who could not drop something say so at once, or half a second after they last said so, and it is heard within another half. A connection
+ * that was there from the beginning has seen no outage. */
+bool cache_trusts_redis(const struct cache *cache)
+{
+	uint64_t since_us = redis_stats(cache->redis).ready_since_us;
+
+	return since_us < cache->born_us + (uint64_t)BEGINNING_MS * 1000 || clock_mono_us() >= since_us + (uint64_t)WARY_MS * 1000;
 }
 
 /* One from the future was made by who knew of more changes than we do, or from another database than ours is by now. */
@@ -137,8 +146,15 @@ static void delete_keys(struct cache *cache, struct cache_drop *drop, const stru
 	redis_start(cache->redis, &errand->command, args, 1 + 2 * n);
 }
 
+/* Is there a Redis that others may be reading, though we cannot? */
+static bool is_wanted(const struct cache *cache)
+{
+	return redis_stats(cache->redis).state != REDIS_OFF;
+}
+
 static void drop_all(struct cache *cache, struct cache_drop *drop, enum cache_kind kind, const struct str *ids, size_t n_ids)
 {
+	const bool wanted = is_wanted(cache);
 	struct cache_key keys[IDS_A_COMMAND];
 	size_t n = 0;
 
@@ -146,34 +162,28 @@ static void drop_all(struct cache *cache, struct cache_drop *drop, enum cache_ki
 	for (size_t i = 0; i < n_ids; i++) {
 		cache_key_make(&keys[n], kind, ids[i]);
 		cache_stop_joining(cache, &keys[n++]);
-		if (n == IDS_A_COMMAND || i + 1 == n_ids) {
+		if (n < IDS_A_COMMAND && i + 1 < n_ids)
+			continue;
+		if (wanted)
 			delete_keys(cache, drop, keys, n);
-			n = 0;
-		}
+		n = 0;
 	}
-}
-
-/* Is there a Redis that others may be reading, though we cannot? */
-static bool is_wanted(const struct cache *cache)
-{
-	return redis_stats(cache->redis).state != REDIS_OFF;
 }
 
 bool cache_drop_start(struct cache *cache, struct cache_drop *drop, enum cache_kind kind, const struct str *ids, size_t n_ids)
 {
 	drop->cache = cache;
 	drop->n_left = 0;
-	if (!is_wanted(cache) || n_ids == 0)
+	drop_all(cache, drop, kind, ids, n_ids);
+	if (drop->n_left == 0)
 		return true;
 	drop->op.cancel = forget_drop;
-	drop_all(cache, drop, kind, ids, n_ids);
 	return false;
 }
 
 void cache_drop(struct cache *cache, enum cache_kind kind, struct str id)
 {
-	if (is_wanted(cache))
-		drop_all(cache, NULL, kind, &id, 1);
+	drop_all(cache, NULL, kind, &id, 1);
 }
 
 static void start_doubting(struct cache *cache)

@@ -42,6 +42,7 @@ struct cache {
 	const struct conf *conf;
 	void (*lost)(void *arg);
 	void *arg;
+	uint64_t born_us;
 	struct copies *copies; /* owned */
 	struct locks *locks;   /* owned */
 	void *tree;            /* of tsearch: struct flight by key */
@@ -69,6 +70,8 @@ void cache_key_make(struct cache_key *key, enum cache_kind kind, struct str id);
 struct str cache_lock_key(const struct cache_key *key, char out[LOCK_KEY_MAX + 1]);
 /* Has anything been heard of changes lately? */
 bool cache_knows_changes(const struct cache *cache);
+/* Has all been heard that was changed while Redis was away? */
+bool cache_trusts_redis(const struct cache *cache);
 bool cache_is_fresh(struct cache *cache, const struct cache_key *key, int64_t stamp);
 /* Who asks for this from now on begins a flight of his own. */
 void cache_stop_joining(struct cache *cache, const struct cache_key *key);

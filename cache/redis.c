@@ -577,6 +577,7 @@ struct redis_stats redis_stats(const struct redis *r)
 
 	stats.state = r->state;
 	stats.in_flight = r->n;
+	stats.ready_since_us = r->ready_since_us;
 	stats.refuses = r->said == SAID_REFUSES;
 	return stats;
 }

@@ -52,5 +52,6 @@ struct redis_stats {
 	size_t in_flight;
 	uint64_t n_commands, n_failed, n_connects;
 	uint64_t last_latency_us;
+	uint64_t ready_since_us; /* clock_mono_us when the present connection, or the last one, became usable; 0: there was none */
 };
 struct redis_stats redis_stats(const struct redis *r);
