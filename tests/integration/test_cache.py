@@ -235,7 +235,9 @@ def test_users_see_what_they_changed_and_others_within_a_second(stack, user, adm
         name = f"{user.name}-{i}"
         assert ask(stack, slot, "PUT", f"/api/admin/users/{user.id.upper()}", {"username": name}, token=admin.token).status == 200
         assert asked(stack, other, admin, f"/api/admin/users/{user.id}")["username"] == name == asked(stack, slot, user, "/api/auth/profile")["username"]
-    for change, field, value in ((f"username = '{user.name}-by-hand'", "username", f"{user.name}-by-hand"), ("role = 'admin'", "role", "admin")):
+    by_hand = f"{user.name}@example.com"
+    for change, field, value in ((f"email = '{by_hand}'", "email", by_hand), (f"username = '{user.name}-by-hand'", "username", f"{user.name}-by-hand"),
+                                 ("role = 'admin'", "role", "admin")):
         stack.sql(f"UPDATE users SET {change} WHERE id = '{user.id}'")
         for slot in SLOTS:
             within_a_second(lambda slot=slot, field=field, value=value: asked(stack, slot, user, "/api/auth/profile")[field] == value, f"the new {field}")

@@ -108,6 +108,7 @@ static void what_copies_are_made_of_is_noted_when_it_changes(void **state)
 	struct world *w = *state;
 
 	expect_noted(w, "UPDATE users SET username = 'Berta' WHERE id = '" BERT "'", "user:" BERT);
+	expect_noted(w, "UPDATE users SET email = 'berta@example.org' WHERE id = '" BERT "'", "user:" BERT);
 	expect_noted(w, "UPDATE users SET role = 'admin' WHERE id = '" BERT "'", "user:" BERT);
 	expect_noted(w, "UPDATE users SET is_active = false, role = 'user' WHERE id = '" BERT "'", "user:" BERT);
 	expect_noted(w, "UPDATE logins SET ended_at = now(), ended_why = 'logout'", "login:" LOGIN_1);
@@ -132,7 +133,7 @@ static void what_no_copy_holds_is_not_noted(void **state)
 	struct world *w = *state;
 	int64_t before = number(w, N_VERSION);
 
-	expect_noted(w, "UPDATE users SET last_login_at = now(), email = NULL, password_hash = 'h', updated_at = now()", "");
+	expect_noted(w, "UPDATE users SET last_login_at = now(), email = email, password_hash = 'h', updated_at = now()", "");
 	expect_noted(w, "UPDATE users SET username = username, role = role, is_active = is_active", "");
 	expect_noted(w, "INSERT INTO users (id, username) VALUES ('" NOBODY "', 'new')", "");
 	expect_noted(w, "UPDATE logins SET expires_at = now() + interval '1 hour'", "");
