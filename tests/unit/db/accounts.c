@@ -88,6 +88,7 @@ static void on_found(struct op *op)
 		.role = keep(l->texts[3], holder.role),
 		.agents = keep(l->texts[4], holder.agents),
 		.expires_in_s = holder.expires_in_s,
+		.limits = holder.limits,
 	};
 }
 

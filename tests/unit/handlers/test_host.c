@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/process.h"
 #include "base/siblings.h"
+#include "cache/cache.h"
 #include "cache/redis.h"
 #include "chat/turns.h"
 #include "db/pool.h"
@@ -37,6 +38,11 @@ static struct resolver *resolver;
 static struct json *answer; /* the last */
 static unsigned n_terms;
 
+static void on_cache_lost(void *arg)
+{
+	(void)arg;
+}
+
 static int make(void **state)
 {
 	char why[256];
@@ -51,6 +57,7 @@ static int make(void **state)
 	app.pool = pool_new(app.loop, resolver, &conf, 1, 1, 1);
 	list_init(&server.conns);
 	app.redis = redis_new(app.loop, resolver, &conf, 1);
+	app.cache = cache_new(app.loop, app.redis, &conf, on_cache_lost, NULL);
 	app.siblings = siblings_new(app.loop, &self, host_publish, &app);
 	turns = (struct turns){.loop = app.loop, .process = &self, .siblings = app.siblings};
 	list_init(&turns.live);
@@ -63,6 +70,7 @@ static int end(void **state)
 	json_free(answer);
 	answer = NULL;
 	siblings_free(app.siblings);
+	cache_free(app.cache);
 	redis_free(app.redis);
 	pool_free(app.pool);
 	resolver_free(resolver);
