@@ -5,7 +5,8 @@
 
 enum { PROCESS_CACHE_KINDS = 3 };
 
-/* Written by the process alone, readable by others of this host; gauges, all but COUNT_REQUESTS and those of the cache, mean nothing once it is dead. */
+/* Written by the process alone, readable by others of this host; gauges, all but COUNT_REQUESTS and those of the cache, mean nothing once
+ * it is dead. */
 enum process_count {
 	COUNT_DRAINING, /* 1: told to stop, it ends when its turns are over */
 	COUNT_JOBS,     /* 1: it holds the lock of the jobs */

@@ -128,11 +128,10 @@ static void cancel_ask(struct op *op)
 
 	list_remove(&ask->node);
 	ask->flight = NULL;
-	if (flight && flight->leader == ask) {
+	if (flight && flight->leader == ask)
 		lose_leader(flight);
-	} else if (flight) {
+	else if (flight)
 		ask->cache->n_followers--;
-	}
 }
 
 /* Those who have waited long enough make it themselves, for themselves. */
@@ -175,6 +174,13 @@ static void follow(struct flight *flight, struct cache_ask *ask)
 
 /* ---- Redis ---- */
 
+static void keep_copy(struct flight *flight, struct copy_text *text)
+{
+	if (!cache_kinds[flight->kind].stamped)
+		copies_keep(flight->cache->copies, cache_key_text(&flight->key), text,
+			    clock_mono_us() + (uint64_t)cache_kinds[flight->kind].ttl_s * 1000000);
+}
+
 static void on_locked(struct op *op)
 {
 	struct flight *flight = CONTAINER_OF(op, struct flight, lock.op);
@@ -187,13 +193,11 @@ static void found_in_redis(struct flight *flight, struct str text)
 {
 	struct cache_ask *leader = flight->leader;
 	struct cache *cache = flight->cache;
-	const bool own = !cache_kinds[flight->kind].stamped;
 
 	leader->found = text.len ? CACHE_FOUND : CACHE_NONE;
 	leader->text = text.len ? copy_text_new(text) : NULL;
-	if (own && leader->text)
-		copies_keep(cache->copies, cache_key_text(&flight->key), leader->text,
-			    clock_mono_us() + (uint64_t)cache_kinds[flight->kind].ttl_s * 1000000);
+	if (leader->text)
+		keep_copy(flight, leader->text);
 	cache->counts[flight->kind].hits++;
 	land(flight, leader->found, leader->text, 0);
 	op_finish(&leader->op, 0);
@@ -313,11 +317,10 @@ void cache_give(struct cache_ask *ask, struct str text, bool keep)
 		return;
 	assert(text.len > 0);
 	copy = copy_text_new(text);
-	if (keep && !cache_kinds[flight->kind].stamped)
-		copies_keep(flight->cache->copies, cache_key_text(&flight->key), copy,
-			    clock_mono_us() + (uint64_t)cache_kinds[flight->kind].ttl_s * 1000000);
-	if (keep)
+	if (keep) {
+		keep_copy(flight, copy);
 		write_entry(flight, text, cache_kinds[flight->kind].ttl_s);
+	}
 	land(flight, CACHE_FOUND, copy, 0);
 	copy_text_unref(copy);
 }
@@ -400,9 +403,4 @@ const char *cache_kind_name(enum cache_kind kind)
 	static const char *const names[N_CACHE_KINDS] = {"agents", "sessions", "users"};
 
 	return names[kind];
-}
-
-size_t cache_copies_bytes(const struct cache *cache)
-{
-	return copies_bytes(cache->copies);
 }

@@ -93,4 +93,3 @@ struct cache_counts {
 };
 struct cache_counts cache_counts(const struct cache *cache, enum cache_kind kind);
 const char *cache_kind_name(enum cache_kind kind);
-size_t cache_copies_bytes(const struct cache *cache);

@@ -97,7 +97,8 @@ INDEXES = {
 SCANS = {
     "add_first_admin": {"users"}, "have_admin": {"users"}, "update_user": {"users"}, "list_keys": {"users", "api_keys"},
     "list_audit": {"audit_log"}, "expire_audit": {"audit_log"}, "read_changes": {"version"},
-    "announce_reload": {"version"}, "settle_budgets": {"key_turns"}, "list_agent_revisions": {"agent_configs"}, "write_agents": {"agent_configs"},
+    "announce_change": {"version"}, "announce_reload": {"version"}, "settle_budgets": {"key_turns"}, "list_agent_revisions": {"agent_configs"},
+    "write_agents": {"agent_configs"},
     "search": {"search_slices", "search_entries"},  # nothing is indexed here: they are empty
     "sum_stats": {"users", "agent_configs", "usage_pending"}, "count_usage": {"usage_pending"}, "usage_by_agent": {"agent_configs"},
 }

@@ -116,6 +116,33 @@ static void makes_only_what_has_changed_anew(void **state)
 	assert_null(agents_find(agents, STR("c")));
 }
 
+static void the_version_is_another_one_when_anything_is(void **state)
+{
+	struct world *w = *state;
+	char first[AGENTS_VERSION_SIZE];
+
+	insert(w, "VALUES ('a'), ('b')");
+	load(w, 2);
+	snprintf(first, sizeof(first), "%s", agents_version(agents));
+	assert_int_equal(strlen(first), AGENTS_VERSION_SIZE - 1);
+	agents_load(agents);
+	turn_for_ms(w, 100);
+	assert_string_equal(agents_version(agents), first);
+	run_sql(w, "DELETE FROM agent_configs WHERE id = 'b'");
+	load(w, 1);
+	assert_string_not_equal(agents_version(agents), first);
+	insert(w, "VALUES ('b')"); /* as it was, for all that is shown, but nobody can know that */
+	load(w, 2);
+	assert_string_not_equal(agents_version(agents), first);
+	snprintf(first, sizeof(first), "%s", agents_version(agents));
+	run_sql(w, "UPDATE agent_configs SET is_active = false WHERE id = 'a'");
+	insert(w, "VALUES ('c')");
+	load(w, 3);
+	run_sql(w, "DELETE FROM agent_configs WHERE id = 'c'");
+	load(w, 2);
+	assert_string_not_equal(agents_version(agents), first);
+}
+
 static void a_deleted_agent_is_not_there(void **state)
 {
 	struct world *w = *state;
@@ -147,6 +174,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(finds_every_one_of_five_thousand, begin, end),
 		cmocka_unit_test_setup_teardown(knows_what_comes_after, begin, end),
 		cmocka_unit_test_setup_teardown(makes_only_what_has_changed_anew, begin, end),
+		cmocka_unit_test_setup_teardown(the_version_is_another_one_when_anything_is, begin, end),
 		cmocka_unit_test_setup_teardown(a_deleted_agent_is_not_there, begin, end),
 		cmocka_unit_test_setup_teardown(what_changes_while_it_loads_is_loaded_afterwards, begin, end),
 	};
