@@ -215,7 +215,7 @@ static int start_parts(struct responder *me, char *why, size_t why_size)
 	on_cache_lost(me); /* who was here before us may have died between a change and what he would have dropped */
 	me->jobs = jobs_new(me->loop, me->pool, conf, &me->process, &JOBS_TIMING);
 	me->app.breakers = breakers_open(conf->run_dir, conf);
-	me->turns = (struct turns){.loop = me->loop, .http = me->http, .pool = me->pool, .cache = me->app.cache, .conf = conf, .process = &me->process,
+	me->turns = (struct turns){.loop = me->loop, .http = me->http, .pool = me->pool, .redis = me->app.redis, .cache = me->app.cache, .conf = conf, .process = &me->process,
 				   .siblings = me->siblings, .agents = me->app.agents, .breakers = me->app.breakers};
 	turns_init(&me->turns);
 	me->server = (struct server){

@@ -15,6 +15,14 @@ const struct err_info *err_info(int err)
 	return &table[err < N_ERRS ? err : ERR_INTERNAL];
 }
 
+int err_of_code(struct str code)
+{
+	for (int err = 1; err < N_ERRS; err++)
+		if (str_eq_cstr(code, table[err].code))
+			return err;
+	return ERR_INTERNAL;
+}
+
 bool err_retryable(int err)
 {
 	int status = err_info(err)->status;

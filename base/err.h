@@ -2,6 +2,8 @@
 #pragma once
 #include <stdbool.h>
 
+#include "base/str.h"
+
 /*  name                  status  public code                 sentence  */
 #define ERR_TABLE(X)                                                                                                   \
 	X(VALIDATION,          400, "VALIDATION_ERROR",         "The request is not valid.")                            \
@@ -21,6 +23,7 @@
 	X(KEY_NOT_FOUND,       404, "KEY_NOT_FOUND",            "There is no such key.")                                \
 	X(METHOD_NOT_ALLOWED,  405, "METHOD_NOT_ALLOWED",       "This address does not take this method.")              \
 	X(CONFLICT,            409, "CONFLICT",                 "This conflicts with what is already there.")           \
+	X(KEY_REUSED,          409, "IDEMPOTENCY_KEY_REUSED",   "This Idempotency-Key belongs to another request.")     \
 	X(TOO_LARGE,           413, "PAYLOAD_TOO_LARGE",        "The body is too large.")                               \
 	X(MEDIA_TYPE,          415, "UNSUPPORTED_MEDIA_TYPE",   "The body must be application/json.")                   \
 	X(ACCOUNT_LOCKED,      423, "ACCOUNT_LOCKED",           "Too many failed logins; this account is locked for a while.") \
@@ -55,5 +58,7 @@ struct err_info {
 
 /* Takes either sign; anything unknown is ERR_INTERNAL. */
 const struct err_info *err_info(int err);
+/* The error with this public code, positive; ERR_INTERNAL if there is none. */
+int err_of_code(struct str code);
 /* Trying the same again later can help. */
 bool err_retryable(int err);

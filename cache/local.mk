@@ -5,6 +5,7 @@ libcache_a_SOURCES = \
 	cache/cache_drop.c \
 	cache/copies.c cache/copies.h \
 	cache/entry.c cache/entry.h \
+	cache/inflight.c cache/inflight.h \
 	cache/local_limit.c cache/local_limit.h \
 	cache/quota.c cache/quota.h \
 	cache/lock.c cache/lock.h \

@@ -12,7 +12,10 @@ libchat_a_SOURCES = \
 	chat/places.c chat/places.h \
 	chat/reservation.c chat/reservation.h \
 	chat/session_copy.c chat/session_copy.h \
+	chat/dedup.c chat/dedup.h \
+	chat/replay.c chat/replay.h \
 	chat/sweeper.c chat/sweeper.h \
 	chat/turn.c chat/turn.h \
+	chat/turn_hash.c chat/turn_hash.h \
 	chat/turn_log.c chat/turn_log.h \
 	chat/turns.c chat/turns.h

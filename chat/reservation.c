@@ -102,8 +102,7 @@ struct reservation *reservation_new(struct reservations *all, const struct turn_
 	r = mem_alloc(sizeof(*r));
 	r->all = all;
 	r->agent = agent_ref(request->agent);
-	r->question_id = uuid_new();
-	r->answer_id = uuid_new(); /* sorts after the question */
+	r->answer_id = request->answer_id;
 	r->key_id = uuid_from(key_id);
 	query_init(&r->query);
 	list_init(&r->turn_node);

@@ -22,7 +22,7 @@ struct reservation {
 	struct op op;                       /* op.done is set by whoever waits; op.err: -ERR_* if PostgreSQL could not be asked */
 	void *waiter;                       /* for op.done */
 	struct agent *agent;                /* owned reference */
-	struct uuid question_id, answer_id; /* of the turn that is to be */
+	struct uuid answer_id;              /* of the turn that is to be */
 	enum reservation_limit refused_by;
 	struct quota_set minute;       /* LIMIT_MINUTE: its refused_by says which */
 	struct budget_reserved budget; /* with a budget only */
@@ -38,7 +38,7 @@ struct reservation {
 	bool given_up;        /* nobody waits for the query any more */
 };
 
-/* A reservation for this turn of request->agent; key_id is empty and limits NULL if no key asks. NULL: nothing limits it. */
+/* A reservation for this turn of request->agent, whose answer_id is set; key_id is empty and limits NULL if no key asks. NULL: nothing limits it. */
 struct reservation *reservation_new(struct reservations *all, const struct turn_request *request, struct str key_id,
 				    const struct key_limits *limits);
 /* True: it is decided. False: op.done will come. */

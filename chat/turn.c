@@ -10,6 +10,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/tokens.h"
+#include "chat/dedup.h"
+#include "chat/replay.h"
 #include "chat/reservation.h"
 #include "chat/session_copy.h"
 #include "chat/turn_log.h"
@@ -59,6 +61,7 @@ static void settle(struct turn *turn)
 	if (turn->settled)
 		return;
 	turn->settled = true;
+	dedup_over(turn);
 	if (turn->first_event_us)
 		turn_log_end(turn);
 	answer_wake(&turn->answer);
@@ -87,6 +90,7 @@ static void finish(struct turn *turn)
 	timer_fini(&turn->retry);
 	op_cancel(&turn->write.op);
 	buf_fini(&turn->text);
+	buf_fini(&turn->beside);
 	free_if_unused(turn);
 }
 
@@ -180,6 +184,7 @@ static void store_ending(void *arg)
 		.took_ms = (int64_t)((turn->over_us - turn->began_us) / 1000),
 		.has_budget = turn->reservation && turn->reservation->in_month,
 		.upstream_name = upstream_name(turn),
+		.beside = turn->beside.p ? buf_str(&turn->beside) : STR(""),
 	};
 
 	if (call_went_elsewhere(&turn->call) && turn->first_event_us) {
@@ -200,6 +205,8 @@ static void end(struct turn *turn, const char *status, int err, const char *reas
 	turn->err = err;
 	drop_ask(turn);
 	answer_collect(&turn->answer, EVENT_CHUNK, &turn->text);
+	if (turn->flight)
+		replay_collect(&turn->answer, &turn->beside);
 	if (!turn->has_usage && turn->call.called_us)
 		turn_log_estimate_usage(turn);
 	reservation_settle(turn->reservation, turn->has_usage ? turn->usage.total_tokens : 0);
@@ -384,6 +391,9 @@ static void keep_request(struct turn *turn, const struct turn_request *request, 
 	turn->ask.answer_client_id = copy_ask(turn, request->answer_client_id);
 	turn->ask.retry_question_id = copy_ask(turn, request->retry_question_id);
 	turn->ask.extra = copy_ask(turn, request->extra);
+	turn->ask.key.key = copy_ask(turn, request->key.key);
+	turn->ask.key.body_hash = copy_ask(turn, request->key.body_hash);
+	turn->ask.key.instead_of = copy_ask(turn, request->key.instead_of);
 }
 
 static void store_beginning(struct turn *turn, bool wants_history)
@@ -408,6 +418,7 @@ static void store_beginning(struct turn *turn, bool wants_history)
 		.agents = ask->agents,
 		.max_history = wants_history ? MAX_HISTORY : 0,
 		.max_history_tokens = turn->agent->context_tokens,
+		.key = ask->key,
 	};
 
 	turn->write.op.done = on_begun;
@@ -444,10 +455,10 @@ struct turn *turn_start(struct turns *turns, const struct turn_request *request)
 	turn->backoff = (struct backoff){.base_ms = 200, .max_ms = 5000};
 	turn->session_id = request->retry_session_id.len ? uuid_from(request->retry_session_id) : uuid_new();
 	turn->reservation = request->reservation;
-	turn->question_id = turn->reservation ? turn->reservation->question_id : uuid_new();
-	turn->answer_id = turn->reservation ? turn->reservation->answer_id : uuid_new(); /* sorts after the question */
-	if (request->retry_question_id.len)
-		turn->question_id = uuid_from(request->retry_question_id);
+	turn->question_id = request->retry_question_id.len ? uuid_from(request->retry_question_id)
+			    : request->question_id.text[0] ? request->question_id
+							   : uuid_new();
+	turn->answer_id = request->answer_id.text[0] ? request->answer_id : uuid_new(); /* sorts after the question */
 	turn->chat_id = arena_copy(&turn->arena, request->chat_id.len ? request->chat_id : uuid_str(&turn->session_id));
 	turn->new_session = request->chat_id.len == 0;
 	turn->log = (struct log_ctx){.request_id = arena_cstr(&turn->arena, str_from(request->request_id)), .step = "turn"};
@@ -485,8 +496,10 @@ static void end_early(struct turn *turn, const char *status, int err, const char
 void turn_leave(struct turn *turn, struct reader *reader)
 {
 	reader_leave(reader);
-	if (list_empty(&turn->answer.readers) && turn->agent->cancel_on_disconnect)
+	if (list_empty(&turn->answer.readers) && turn->agent->cancel_on_disconnect) {
+		dedup_over(turn); /* who asks now asks anew */
 		end_early(turn, "cancelled", -ERR_CANCELLED, "reader_left");
+	}
 	free_if_unused(turn);
 }
 
@@ -515,6 +528,7 @@ bool turn_stop(struct turn *turn)
 
 void turn_free(struct turn *turn)
 {
+	dedup_over(turn);
 	call_fini(&turn->call);
 	op_cancel(&turn->write.op);
 	timer_fini(&turn->retry);
@@ -522,10 +536,12 @@ void turn_free(struct turn *turn)
 	arena_fini(&turn->ask_arena);
 	arena_fini(&turn->arena);
 	buf_fini(&turn->text);
+	buf_fini(&turn->beside);
 	defer_cancel(&turn->gone);
 	count_asked(turn, 0);
 	list_remove(&turn->node);
-	turns_count(turn->turns, -1);
+	if (!turn->replayed)
+		turns_count(turn->turns, -1);
 	agent_unref(turn->agent);
 	free(turn);
 }

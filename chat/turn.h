@@ -9,6 +9,7 @@
 #include "chat/call.h"
 #include "db/turn_writes.h"
 
+struct flight;
 struct json_writer;
 struct reservation;
 struct turns;
@@ -27,6 +28,8 @@ struct turn_request {
 	struct str question_client_id;           /* the client's id for it, or empty */
 	struct str answer_client_id;             /* the client's id for the answer, or empty */
 	struct str retry_session_id, retry_question_id; /* another answer to this question, which is messages' only one; else empty */
+	struct uuid question_id, answer_id; /* what they are to be called; empty: turn_start makes names. The question's sorts first */
+	struct turn_key key;                /* an Idempotency-Key; an empty one: none */
 	bool has_temperature;
 	double temperature;
 	struct str variables; /* JSON object, or empty */
@@ -46,7 +49,7 @@ struct turn_request {
 enum turn_state { TURN_BEGINNING, TURN_CALLING, TURN_STREAMING, TURN_ENDING, TURN_OVER };
 
 struct turn {
-	struct list node; /* in turns->live */
+	struct list node; /* in turns->live, unless it is replayed */
 	struct turns *turns;
 	enum turn_state state;
 	struct agent *agent; /* who was asked; who answers, once he does */
@@ -56,6 +59,8 @@ struct turn {
 	struct log_ctx log;
 	bool plain, settled;
 	bool new_session; /* nobody can have asked for it yet */
+	bool replayed; /* it was over before: chat/replay */
+	struct flight *flight; /* chat/dedup: others may ask for the same; NULL: none can */
 	int err;            /* 0 or -ERR_*: how it ended, valid once settled */
 	int retry_after_s;  /* what the provider said, else -1 */
 	const char *status; /* of the row, once it is known how it ended */
@@ -75,6 +80,7 @@ struct turn {
 	struct turn_write write;
 	struct call call;
 	struct buf text; /* the answer's, while its ending is stored */
+	struct buf beside; /* what came beside it, likewise */
 	struct backoff backoff;
 	struct timer retry;
 	struct defer gone;

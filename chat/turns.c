@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/process.h"
 #include "base/siblings.h"
+#include "chat/dedup.h"
 #include "chat/sweeper.h"
 #include "llm/farewell.h"
 
@@ -17,6 +18,7 @@ void turns_init(struct turns *turns)
 	turns->budget.max_total_bytes = (size_t)turns->conf->max_answers_bytes;
 	list_init(&turns->live);
 	turns->farewells = farewells_new(turns->loop, turns->http);
+	turns->dedup = dedup_new(turns->loop, turns->redis);
 	turns->writes = turn_writes_new(turns->loop, turns->pool, turns->conf, turns->process);
 	turns->sweeper = sweeper_new(turns->loop, turns->pool, turns->process);
 }
@@ -37,6 +39,7 @@ void turns_fini(struct turns *turns)
 	sweeper_free(turns->sweeper);
 	turn_writes_free(turns->writes);
 	farewells_free(turns->farewells);
+	dedup_free(turns->dedup);
 }
 
 struct turn *turns_find(const struct turns *turns, struct str answer_id)

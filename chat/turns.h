@@ -6,16 +6,19 @@ struct agents;
 struct breakers;
 struct cache;
 struct conf;
+struct dedup;
 struct farewells;
 struct http;
 struct pool;
 struct process;
+struct redis;
 struct siblings;
 
 struct turns {
 	struct loop *loop; /* borrowed, as all of these */
 	struct http *http;
 	struct pool *pool;
+	struct redis *redis;
 	struct cache *cache;
 	const struct conf *conf;
 	struct process *process;
@@ -24,6 +27,7 @@ struct turns {
 	struct breakers *breakers;
 	struct turn_writes *writes;  /* owned */
 	struct farewells *farewells; /* owned */
+	struct dedup *dedup;         /* owned */
 	struct answer_budget budget;
 	struct list live;
 	size_t n_live;

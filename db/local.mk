@@ -7,6 +7,7 @@ libdb_a_SOURCES = \
 	db/changes.c db/changes.h \
 	db/conns.c \
 	db/credentials.c db/credentials.h \
+	db/idempotency.c db/idempotency.h \
 	db/keys.c db/keys.h \
 	db/logins.c db/logins.h \
 	db/messages.c db/messages.h \

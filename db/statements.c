@@ -9,6 +9,7 @@ static const struct statement *const *const lists[] = {
 	budgets_statements,
 	changes_statements,
 	credentials_statements,
+	idempotency_statements,
 	keys_statements,
 	logins_statements,
 	messages_statements,

@@ -13,6 +13,7 @@ extern const struct statement *const audit_statements[];
 extern const struct statement *const budgets_statements[];
 extern const struct statement *const changes_statements[];
 extern const struct statement *const credentials_statements[];
+extern const struct statement *const idempotency_statements[];
 extern const struct statement *const keys_statements[];
 extern const struct statement *const logins_statements[];
 extern const struct statement *const messages_statements[];

@@ -14,7 +14,7 @@
 #include "db/statements.h"
 #include "db/text_array.h"
 
-enum { MAX_SENT = 4, MAX_BATCH_BYTES = 1048576, TICK_MS = 100, N_BEGIN_ARRAYS = 17, N_END_ARRAYS = 11, N_NEWS_ARRAYS = 4 };
+enum { MAX_SENT = 4, MAX_BATCH_BYTES = 1048576, TICK_MS = 100, N_BEGIN_ARRAYS = 17, N_END_ARRAYS = 11, N_NEWS_ARRAYS = 5 };
 
 /* What the model is told of a session, the newest of it that its budget holds. Of the answers to one question only one goes along: the newest
  * that came to its end, or, if none did, the newest of which there is something. Nothing far beyond the budget is unpacked to be counted.
@@ -32,15 +32,16 @@ enum { MAX_SENT = 4, MAX_BATCH_BYTES = 1048576, TICK_MS = 100, N_BEGIN_ARRAYS = 
 #define IS_HISTORY "m.status IN ('complete', 'stopped', 'interrupted') AND m.content <> ''"
 
 /* What many turns begin with, as one array for each field. */
-#define INPUT                                                                                                          \
-	"WITH input AS MATERIALIZED ("                                                                                     \
+#define ROWS                                                                                                           \
 	" SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::boolean[], $4::text[], $5::text[], $6::text[], $7::uuid[], $8::text[]," \
 	"  $9::text[], $10::text[], $11::uuid[], $12::text[], $13::text[], $14::text[], $15::text[], $16::bigint[], $17::bigint[]) WITH ORDINALITY" \
 	"  AS t (session_id, user_id, anonymous, name, agent_id, title, question_id, question_client_id,"                  \
-	"  question, parts, answer_id, answer_client_id, provider, model, agents, max_history, max_tokens, place)"         \
+	"  question, parts, answer_id, answer_client_id, provider, model, agents, max_history, max_tokens, place)"
+#define SESSIONS                                                                                                       \
 	"), session AS ("                                                                                                  \
 	" INSERT INTO chat_sessions (id, user_id, anonymous, name, agent_id, title, message_count)"                        \
 	" SELECT session_id, user_id, anonymous, name, agent_id, title, 2 FROM input ORDER BY user_id, name"
+#define INPUT "WITH input AS MATERIALIZED (" ROWS SESSIONS
 /* session: the id of the row's session. */
 #define MESSAGES(session, from)                                                                                        \
 	"), question AS ("                                                                                                 \
@@ -64,51 +65,73 @@ static const struct statement open_turns = {
 /* In the order of the session's key, so that two batches never wait for each other's sessions. The history is read from the
  * snapshot before this statement, so it never holds a new question. created_at of a turn's rows is the same: their ids sort.
  * A session that was made without a title gets that of its first question. */
-static const struct statement begin_turns = {
-	"begin_turns",
-	INPUT
-	" ON CONFLICT (user_id, name) DO UPDATE"
-	" SET updated_at = now(), message_count = chat_sessions.message_count + 2,"
-	"  title = CASE WHEN chat_sessions.title = '' THEN excluded.title ELSE chat_sessions.title END"
-	" RETURNING id, user_id, name"
-	MESSAGES("s.id", "input i JOIN session s USING (user_id, name)")
-	" SELECT place, role, content FROM ("
-	" SELECT i.place, 'upstream' AS role, u.name AS content, NULL::timestamptz AS created_at, NULL::uuid AS id"
-	" FROM input i CROSS JOIN LATERAL (SELECT s.upstream_names->>i.agent_id AS name FROM chat_sessions s"
-	"  WHERE s.user_id = i.user_id AND s.name = i.name AND s.upstream_names ? i.agent_id LIMIT 1) u"
-	" UNION ALL SELECT i.place, h.role, h.content, h.created_at, h.id FROM input i CROSS JOIN LATERAL ("
-	HISTORY("chat_sessions s JOIN chat_messages m ON m.session_id = s.id"
-		" WHERE s.user_id = i.user_id AND s.name = i.name AND " IS_HISTORY
-		" AND CASE WHEN i.agents = '' THEN true ELSE i.agents::jsonb ? m.agent_id END"
-		" ORDER BY m.created_at DESC, m.id DESC LIMIT i.max_history", "i.max_tokens")
-	") h WHERE i.max_history > 0) r ORDER BY place, created_at NULLS FIRST, id",
-	N_BEGIN_ARRAYS + 3,
+#define BEGUN                                                                                                          \
+	" ON CONFLICT (user_id, name) DO UPDATE"                                                                           \
+	" SET updated_at = now(), message_count = chat_sessions.message_count + 2,"                                        \
+	"  title = CASE WHEN chat_sessions.title = '' THEN excluded.title ELSE chat_sessions.title END"                    \
+	" RETURNING id, user_id, name"                                                                                     \
+	MESSAGES("s.id", "input i JOIN session s USING (user_id, name)")                                                   \
+	" SELECT place, role, content FROM ("                                                                              \
+	" SELECT i.place, 'upstream' AS role, u.name AS content, NULL::timestamptz AS created_at, NULL::uuid AS id"        \
+	" FROM input i CROSS JOIN LATERAL (SELECT s.upstream_names->>i.agent_id AS name FROM chat_sessions s"              \
+	"  WHERE s.user_id = i.user_id AND s.name = i.name AND s.upstream_names ? i.agent_id LIMIT 1) u"                   \
+	" UNION ALL SELECT i.place, h.role, h.content, h.created_at, h.id FROM input i CROSS JOIN LATERAL ("               \
+	HISTORY("chat_sessions s JOIN chat_messages m ON m.session_id = s.id"                                              \
+		" WHERE s.user_id = i.user_id AND s.name = i.name AND " IS_HISTORY                                                 \
+		" AND CASE WHEN i.agents = '' THEN true ELSE i.agents::jsonb ? m.agent_id END"                                     \
+		" ORDER BY m.created_at DESC, m.id DESC LIMIT i.max_history", "i.max_tokens")                                      \
+	") h WHERE i.max_history > 0"
+#define IN_ORDER ") r ORDER BY place, created_at NULLS FIRST, id"
+
+static const struct statement begin_turns = {"begin_turns", INPUT BEGUN IN_ORDER, N_BEGIN_ARRAYS + 3};
+
+/* The key of a turn, taken in the same statement: nothing else happens if another turn has it, unless that is the one which this one is
+ * instead of. Whoever comes second waits for the first one's commit, whatever responder or host they are of. */
+#define KEY(owner, answer, key, body_hash, instead_of)                                                                 \
+	"WITH claim AS ("                                                                                                  \
+	" INSERT INTO idempotency_keys AS k (owner_id, key, body_hash, answer_id, expires_at)"                             \
+	" VALUES (" owner ", " key ", " body_hash ", " answer ", now() + interval '24 hours')"                             \
+	" ON CONFLICT (owner_id, key) DO UPDATE SET body_hash = excluded.body_hash, answer_id = excluded.answer_id,"       \
+	"  created_at = excluded.created_at, expires_at = excluded.expires_at WHERE k.answer_id = nullif(" instead_of ", '')::uuid" \
+	" RETURNING answer_id)"
+#define TAKEN " UNION ALL SELECT 1, 'taken', NULL, NULL, NULL WHERE NOT EXISTS (SELECT FROM claim)"
+
+static const struct statement begin_keyed_turn = {
+	"begin_keyed_turn",
+	KEY("($2::uuid[])[1]", "($11::uuid[])[1]", "$21", "$22", "$23")
+	", input AS MATERIALIZED (SELECT * FROM (" ROWS ") asked WHERE EXISTS (SELECT FROM claim)" SESSIONS BEGUN TAKEN IN_ORDER,
+	N_BEGIN_ARRAYS + 6,
 };
 
 /* Another answer to a question that is there; by the way what was said before it. It has the question's created_at, and so stands beside the
  * first answer. A row without a role: there was nothing before. No row: the session or the question is gone. */
-static const struct statement retry_turn = {
-	"retry_turn",
-	"WITH session AS ("
-	" UPDATE chat_sessions s SET updated_at = now(), message_count = message_count + 1 WHERE s.id = $1::uuid AND s.user_id = $2::uuid"
-	"  AND s.status <> 'deleted' AND EXISTS (SELECT FROM chat_messages m WHERE m.id = $3::uuid AND m.session_id = s.id AND m.role = 'user')"
-	" RETURNING s.id"
-	"), question AS MATERIALIZED ("
-	" SELECT m.id, m.session_id, m.created_at FROM chat_messages m JOIN session s ON s.id = m.session_id WHERE m.id = $3::uuid"
-	"), answer AS ("
-	" INSERT INTO chat_messages (id, session_id, parent_id, client_id, role, content, status, agent_id, provider, model, created_at, retried_at,"
-	"  owner_node, owner_slot, owner_generation)"
-	" SELECT $4::uuid, session_id, id, nullif($5, ''), 'assistant', '', 'streaming', $6, $7, $8, created_at, now(),"
-	"  $12, $13::integer, $14::bigint FROM question"
-	") SELECT 1, role, content FROM ("
-	" SELECT 'upstream' AS role, s.upstream_names->>$6 AS content, NULL::timestamptz AS created_at, NULL::uuid AS id"
-	" FROM question q JOIN chat_sessions s ON s.id = q.session_id WHERE s.upstream_names ? $6"
-	" UNION ALL SELECT h.role, h.content, h.created_at, h.id FROM question q LEFT JOIN LATERAL ("
-	HISTORY("chat_messages m WHERE m.session_id = q.session_id AND (m.created_at, m.id) < (q.created_at, q.id) AND " IS_HISTORY
-		" AND CASE WHEN $9 = '' THEN true ELSE $9::jsonb ? m.agent_id END"
-		" ORDER BY m.created_at DESC, m.id DESC LIMIT $10::bigint", "$11::bigint")
-	") h ON true) r ORDER BY created_at NULLS FIRST, id",
-	14,
+#define RETRIED(and)                                                                                                   \
+	" session AS ("                                                                                                    \
+	" UPDATE chat_sessions s SET updated_at = now(), message_count = message_count + 1 WHERE s.id = $1::uuid AND s.user_id = $2::uuid" \
+	"  AND s.status <> 'deleted' AND EXISTS (SELECT FROM chat_messages m WHERE m.id = $3::uuid AND m.session_id = s.id AND m.role = 'user')" and \
+	" RETURNING s.id"                                                                                                  \
+	"), question AS MATERIALIZED ("                                                                                    \
+	" SELECT m.id, m.session_id, m.created_at FROM chat_messages m JOIN session s ON s.id = m.session_id WHERE m.id = $3::uuid" \
+	"), answer AS ("                                                                                                   \
+	" INSERT INTO chat_messages (id, session_id, parent_id, client_id, role, content, status, agent_id, provider, model, created_at, retried_at," \
+	"  owner_node, owner_slot, owner_generation)"                                                                      \
+	" SELECT $4::uuid, session_id, id, nullif($5, ''), 'assistant', '', 'streaming', $6, $7, $8, created_at, now(),"   \
+	"  $12, $13::integer, $14::bigint FROM question"                                                                   \
+	") SELECT place, role, content FROM ("                                                                             \
+	" SELECT 1 AS place, 'upstream' AS role, s.upstream_names->>$6 AS content, NULL::timestamptz AS created_at, NULL::uuid AS id" \
+	" FROM question q JOIN chat_sessions s ON s.id = q.session_id WHERE s.upstream_names ? $6"                         \
+	" UNION ALL SELECT 1, h.role, h.content, h.created_at, h.id FROM question q LEFT JOIN LATERAL ("                      \
+	HISTORY("chat_messages m WHERE m.session_id = q.session_id AND (m.created_at, m.id) < (q.created_at, q.id) AND " IS_HISTORY \
+		" AND CASE WHEN $9 = '' THEN true ELSE $9::jsonb ? m.agent_id END"                                             \
+		" ORDER BY m.created_at DESC, m.id DESC LIMIT $10::bigint", "$11::bigint")                                     \
+	") h ON true"
+
+static const struct statement retry_turn = {"retry_turn", "WITH" RETRIED("") IN_ORDER, 14};
+
+static const struct statement retry_keyed_turn = {
+	"retry_keyed_turn",
+	KEY("$2::uuid", "$4::uuid", "$15", "$16", "$17") "," RETRIED(" AND EXISTS (SELECT FROM claim)") TAKEN IN_ORDER,
+	17,
 };
 
 /* Beside what each ending has, news: arrays, their names, what is set by them. */
@@ -130,8 +153,9 @@ static const struct statement end_turns = {"end_turns", ENDED("", "", ""), N_END
  * then the sessions are locked in the order that beginnings lock them in. Arrays, as a join might be planned to walk over all sessions. */
 #define ENDED_WITH_NEWS                                                                                                \
 	"WITH ended AS ("                                                                                                  \
-	ENDED(", $12::text[], $13::text[], $14::text[], $15::text[]", ", upstream_name, agent_id, provider, model",        \
-	      ", agent_id = coalesce(e.agent_id, m.agent_id), provider = coalesce(e.provider, m.provider), model = coalesce(e.model, m.model)") \
+	ENDED(", $12::text[], $13::text[], $14::text[], $15::text[], $16::text[]", ", upstream_name, agent_id, provider, model, beside",        \
+	      ", agent_id = coalesce(e.agent_id, m.agent_id), provider = coalesce(e.provider, m.provider), model = coalesce(e.model, m.model)," \
+	      " beside = e.beside") \
 	", e.upstream_name, m.session_id, m.agent_id, m.id, m.total_tokens"                                                \
 	"), told AS MATERIALIZED ("                                                                                        \
 	" SELECT s.id FROM chat_sessions s WHERE s.id = ANY (ARRAY(SELECT session_id FROM ended WHERE upstream_name IS NOT NULL))" \
@@ -161,21 +185,36 @@ static const struct statement end_turns_with_budget = {
 	N_END_ARRAYS + N_NEWS_ARRAYS,
 };
 
-enum kind { OPEN, BEGIN, RETRY, END, END_WITH_NEWS, END_WITH_BUDGET, N_KINDS };
+enum kind { OPEN, BEGIN, BEGIN_KEYED, RETRY, RETRY_KEYED, END, END_WITH_NEWS, END_WITH_BUDGET, N_KINDS };
 
 static const struct {
 	const struct statement *statement;
 	size_t n_arrays;
+	bool alone; /* these are few, and go one by one */
 } kinds[N_KINDS] = {
-	[OPEN] = {&open_turns, N_BEGIN_ARRAYS},   [BEGIN] = {&begin_turns, N_BEGIN_ARRAYS},
-	[RETRY] = {&retry_turn, 0},               [END] = {&end_turns, N_END_ARRAYS},
-	[END_WITH_NEWS] = {&end_turns_with_news, N_END_ARRAYS + N_NEWS_ARRAYS},
-	[END_WITH_BUDGET] = {&end_turns_with_budget, N_END_ARRAYS + N_NEWS_ARRAYS},
+	[OPEN] = {&open_turns, N_BEGIN_ARRAYS, false},
+	[BEGIN] = {&begin_turns, N_BEGIN_ARRAYS, false},
+	[BEGIN_KEYED] = {&begin_keyed_turn, N_BEGIN_ARRAYS, true},
+	[RETRY] = {&retry_turn, 0, true},
+	[RETRY_KEYED] = {&retry_keyed_turn, 0, true},
+	[END] = {&end_turns, N_END_ARRAYS, false},
+	[END_WITH_NEWS] = {&end_turns_with_news, N_END_ARRAYS + N_NEWS_ARRAYS, false},
+	[END_WITH_BUDGET] = {&end_turns_with_budget, N_END_ARRAYS + N_NEWS_ARRAYS, false},
 };
 
 static bool is_end(enum kind kind)
 {
 	return kind >= END;
+}
+
+static bool is_retry(enum kind kind)
+{
+	return kind == RETRY || kind == RETRY_KEYED;
+}
+
+static bool has_key(enum kind kind)
+{
+	return kind == BEGIN_KEYED || kind == RETRY_KEYED;
 }
 
 struct turn_writes {
@@ -221,7 +260,6 @@ static void fill_begin(struct buf *a, const struct new_turn *t)
 	text_array_add_int(&a[N_ELEMENTS(texts) + 1], t->max_history_tokens);
 }
 
-/* These are few, and go one by one. */
 static void fill_retry(struct query *q, const struct new_turn *t)
 {
 	query_text(q, t->session_id);
@@ -235,6 +273,13 @@ static void fill_retry(struct query *q, const struct new_turn *t)
 	query_text(q, t->agents);
 	query_int(q, t->max_history);
 	query_int(q, t->max_history_tokens);
+}
+
+static void fill_key(struct query *q, const struct turn_key *key)
+{
+	query_text(q, key->key);
+	query_text(q, key->body_hash);
+	query_text(q, key->instead_of);
 }
 
 static void add_int_or_null(struct buf *a, bool present, int64_t n)
@@ -277,11 +322,12 @@ static void fill_news(struct buf *a, const struct turn_ending *e)
 	add_text_or_null(&a[N_END_ARRAYS + 1], e->agent_id.len, e->agent_id);
 	add_text_or_null(&a[N_END_ARRAYS + 2], e->agent_id.len, e->provider);
 	add_text_or_null(&a[N_END_ARRAYS + 3], e->agent_id.len, e->model);
+	add_text_or_null(&a[N_END_ARRAYS + 4], e->beside.len, e->beside);
 }
 
 static size_t n_text_bytes(enum kind kind, const struct turn_write *w)
 {
-	return is_end(kind) ? w->end.content.len : w->begin.question.len + w->begin.question_parts.len;
+	return is_end(kind) ? w->end.content.len + w->end.beside.len : w->begin.question.len + w->begin.question_parts.len;
 }
 
 /* Long texts go alone: 64 answers of 8 MiB in one statement would be gigabytes. One statement cannot touch a session twice. */
@@ -289,7 +335,7 @@ static bool fits(struct turn_batch *b, const struct turn_write *w)
 {
 	if (b->n == 0)
 		return true;
-	if (b->kind == RETRY)
+	if (kinds[b->kind].alone)
 		return false;
 	if (b->n_bytes + n_text_bytes(b->kind, w) > MAX_BATCH_BYTES)
 		return false;
@@ -305,6 +351,19 @@ static bool fits(struct turn_batch *b, const struct turn_write *w)
 }
 
 static void on_batch_done(struct op *op);
+
+static void add_item(struct turn_batch *b, const struct turn_write *w)
+{
+	if (is_end(b->kind)) {
+		fill_end(b->arrays, &w->end);
+		if (b->kind > END)
+			fill_news(b->arrays, &w->end);
+	} else if (is_retry(b->kind)) {
+		fill_retry(&b->q, &w->begin);
+	} else {
+		fill_begin(b->arrays, &w->begin);
+	}
+}
 
 static void send_batch(struct turn_writes *writes, enum kind kind)
 {
@@ -327,14 +386,7 @@ static void send_batch(struct turn_writes *writes, enum kind kind)
 		w->batch = b;
 		w->at = b->n++;
 		b->n_bytes += n_text_bytes(kind, w);
-		if (is_end(kind))
-			fill_end(b->arrays, &w->end);
-		if (kind > END)
-			fill_news(b->arrays, &w->end);
-		if (kind == RETRY)
-			fill_retry(&b->q, &w->begin);
-		if (kind == OPEN || kind == BEGIN)
-			fill_begin(b->arrays, &w->begin);
+		add_item(b, w);
 	}
 	for (size_t i = 0; i < kinds[kind].n_arrays; i++) {
 		text_array_close(&b->arrays[i]);
@@ -345,6 +397,8 @@ static void send_batch(struct turn_writes *writes, enum kind kind)
 		query_int(&b->q, writes->owner->slot);
 		query_int(&b->q, writes->owner->generation);
 	}
+	if (has_key(kind))
+		fill_key(&b->q, &CONTAINER_OF(b->items.next, struct turn_write, node)->begin.key);
 	writes->n_sent[kind]++;
 	query_start(writes->pool, &b->q, kinds[kind].statement);
 }
@@ -377,13 +431,23 @@ static void share_out(struct turn_batch *b)
 		w->found = true;
 		if (b->kind == OPEN || is_end(b->kind) || query_is_null(&b->q, row, 1))
 			continue;
-		if (str_eq(query_col(&b->q, row, 1), STR("upstream"))) {
+		if (str_eq(query_col(&b->q, row, 1), STR("taken"))) {
+			w->taken = true;
+		} else if (str_eq(query_col(&b->q, row, 1), STR("upstream"))) {
 			w->has_upstream = true;
 			w->upstream_row = row;
 		} else if (w->n_history++ == 0) {
 			w->first_row = row;
 		}
 	}
+}
+
+/* What PostgreSQL did, though it did as it was told. */
+static int outcome(const struct turn_batch *b, const struct turn_write *w)
+{
+	if (w->taken)
+		return -ERR_CONFLICT;
+	return is_retry(b->kind) && !w->found ? -ERR_MESSAGE_NOT_FOUND : 0;
 }
 
 /* The whole of it was refused: nothing has happened, and most of it may be all right by itself. */
@@ -414,7 +478,7 @@ static void on_batch_done(struct op *op)
 		}
 		snprintf(w->sqlstate, sizeof(w->sqlstate), "%s", query_sqlstate(&b->q));
 		w->was_sent = query_was_sent(&b->q);
-		finish(w, err == 0 && b->kind == RETRY && !w->found ? -ERR_MESSAGE_NOT_FOUND : err);
+		finish(w, err ? err : outcome(b, w));
 	}
 	loop_defer(writes->loop, &writes->send, send_waiting);
 	free_batch(b);
@@ -463,7 +527,7 @@ static void start(struct turn_writes *writes, struct turn_write *w, enum kind ki
 {
 	w->writes = writes;
 	w->batch = NULL;
-	w->found = w->was_sent = w->alone = false;
+	w->found = w->was_sent = w->alone = w->taken = false;
 	w->has_upstream = false;
 	w->n_history = 0;
 	w->sqlstate[0] = '\0';
@@ -476,19 +540,19 @@ static void start(struct turn_writes *writes, struct turn_write *w, enum kind ki
 void turn_writes_begin(struct turn_writes *writes, struct turn_write *w, const struct new_turn *turn)
 {
 	w->begin = *turn;
-	start(writes, w, turn->session_is_new ? OPEN : BEGIN);
+	start(writes, w, turn->key.key.len ? BEGIN_KEYED : turn->session_is_new ? OPEN : BEGIN);
 }
 
 void turn_writes_retry(struct turn_writes *writes, struct turn_write *w, const struct new_turn *turn)
 {
 	w->begin = *turn;
-	start(writes, w, RETRY);
+	start(writes, w, turn->key.key.len ? RETRY_KEYED : RETRY);
 }
 
 void turn_writes_end(struct turn_writes *writes, struct turn_write *w, const struct turn_ending *ending)
 {
 	w->end = *ending;
-	start(writes, w, ending->has_budget ? END_WITH_BUDGET : ending->upstream_name || ending->agent_id.len ? END_WITH_NEWS : END);
+	start(writes, w, ending->has_budget ? END_WITH_BUDGET : ending->upstream_name || ending->agent_id.len || ending->beside.len ? END_WITH_NEWS : END);
 }
 
 struct history_row turn_write_history(const struct turn_write *w, size_t i)
@@ -527,5 +591,6 @@ void turn_writes_free(struct turn_writes *writes)
 }
 
 const struct statement *const turn_writes_statements[] = {
-	&open_turns, &begin_turns, &retry_turn, &end_turns, &end_turns_with_news, &end_turns_with_budget, NULL,
+	&open_turns, &begin_turns, &begin_keyed_turn, &retry_turn, &retry_keyed_turn, &end_turns, &end_turns_with_news,
+	&end_turns_with_budget, NULL,
 };

@@ -9,6 +9,12 @@ struct turn_writes;
 
 enum { TURN_WRITES_MAX = 64 };
 
+/* The client's name for a turn (Idempotency-Key): asked for once more, it is the same turn, not another. */
+struct turn_key {
+	struct str key, body_hash; /* an empty key: none */
+	struct str instead_of;     /* the answer that it stood for until now, if that is no good any more; else empty */
+};
+
 /* A question and the answer that is about to be worked on. */
 struct new_turn {
 	struct str session_id; /* used if the session does not exist yet */
@@ -20,9 +26,10 @@ struct new_turn {
 	struct str agent_id, provider, model;
 	struct str question_id, question, question_client_id, question_parts; /* the last two may be empty */
 	struct str answer_id, answer_client_id;                               /* the last may be empty */
-	struct str agents;         /* JSON array: only what was said to these is history; empty: all is */
-	int64_t max_history;       /* earlier messages wanted, 0: none */
+	struct str agents;          /* JSON array: only what was said to these is history; empty: all is */
+	int64_t max_history;        /* earlier messages wanted, 0: none */
 	int64_t max_history_tokens; /* of their content together, as base/tokens.h counts */
+	struct turn_key key;
 };
 
 /* How an answer ended. */
@@ -36,6 +43,7 @@ struct turn_ending {
 	int64_t first_event_ms; /* -1: none came */
 	int64_t took_ms;
 	bool has_budget;           /* something is reserved for it, see db/budgets.h */
+	struct str beside;         /* what came beside the text, for chat/replay; may be empty */
 	const char *upstream_name; /* the provider's name for the conversation, for the session; empty: forget it; NULL: no news */
 	struct str agent_id, provider, model; /* who answered, if not who was asked; else empty */
 };
@@ -61,6 +69,7 @@ struct turn_write {
 	size_t upstream_row;
 	size_t at, first_row; /* place in the batch; of its history in the rows */
 	bool alone;           /* it was in a batch that failed */
+	bool taken;           /* another turn has its key */
 	union {
 		struct new_turn begin;
 		struct turn_ending end;
@@ -72,10 +81,12 @@ struct turn_writes *turn_writes_new(struct loop *loop, struct pool *pool, const 
 /* Nobody may wait any more; what was sent still happens. */
 void turn_writes_free(struct turn_writes *writes);
 
-/* Makes the session if there is none of that name and inserts both rows (the answer `streaming`). */
+/* Makes the session if there is none of that name and inserts both rows (the answer `streaming`). With a key it does so only if the key
+ * can be had for it: -ERR_CONFLICT, and nothing has happened, if another turn has it meanwhile. */
 void turn_writes_begin(struct turn_writes *writes, struct turn_write *w, const struct new_turn *turn);
 /* Inserts another answer (`streaming`) to question_id of session_id; nothing is made but that. -ERR_MESSAGE_NOT_FOUND: it is not there. The
- * history is what was said before the question. Of turn, what is about the question and the session's making is not used. */
+ * history is what was said before the question. Of turn, what is about the question and the session's making is not used. A key is as for
+ * turn_writes_begin. */
 void turn_writes_retry(struct turn_writes *writes, struct turn_write *w, const struct new_turn *turn);
 /* Row i of the history, oldest first; in done only. */
 struct history_row turn_write_history(const struct turn_write *w, size_t i);

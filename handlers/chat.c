@@ -1,15 +1,13 @@
 /* A chat turn over HTTP: read the question, begin the turn, then be one of its readers. */
 #include "handlers/chat.h"
 
-#include "auth/people.h"
 #include "base/clock.h"
-#include "chat/agents.h"
-#include "chat/turns.h"
+#include "chat/turn.h"
 #include "handlers/body.h"
+#include "handlers/chat_begin.h"
 #include "handlers/chat_request.h"
 #include "handlers/render.h"
 #include "handlers/request.h"
-#include "handlers/reserve.h"
 
 enum { PING_MS = 15000, SEND_BYTES = 32 * 1024, KEEP_BYTES = 256 * 1024 };
 
@@ -17,77 +15,38 @@ enum { PING_MS = 15000, SEND_BYTES = 32 * 1024, KEEP_BYTES = 256 * 1024 };
 struct reading {
 	const struct chat_words *words;
 	struct chat_view view;
+	bool late;
 };
 
-static void on_more(struct reader *reader)
+static void on_late(void *arg)
 {
-	flow_wake(CONTAINER_OF(reader, struct request, reader));
+	struct request *r = arg;
+	struct reading *reading = r->state;
+
+	reading->late = true;
+	flow_wake(r);
 }
 
-enum flow_next chat_question(struct request *r, const struct chat_words *words, const struct chat_request *chat)
+void chat_read_from(struct request *r, const struct chat_words *words, struct turn *turn, const struct chat_request *chat)
 {
-	struct json_complaint complaint = {0};
-	struct chat_question *question = arena_alloc(&r->arena, sizeof(*question));
-	struct turn_request *turn = &question->chat.turn;
+	struct reading *reading = arena_alloc(&r->arena, sizeof(*reading));
 
-	*question = (struct chat_question){words, *chat};
-	if (!agents_loaded(r->app->agents))
-		return request_reject(r, ERR_DB_UNAVAILABLE);
-	turn->agent = agents_find(r->app->agents, chat->agent_id);
-	if (!turn->agent || !turn->agent->active)
-		return request_reject(r, ERR_AGENT_NOT_FOUND);
-	if (r->person && !person_may_use_agent(r->person, chat->agent_id))
-		return request_reject_because(r, ERR_FORBIDDEN, words->agent_field, "This API key does not open the agent %.*s.",
-					      STR_ARG(chat->agent_id));
-	if (!chat_request_suits(r, turn, &complaint))
-		return request_reject_field(r, &complaint);
-	turn->user_id = uuid_str(&r->user_id);
-	turn->anonymous = r->anonymous;
-	turn->agents = r->person ? r->person->agents : STR("");
-	turn->plain = !chat->stream;
-	turn->request_id = r->request_id;
-	r->state = question;
-	return FLOW_NEXT;
-}
-
-enum flow_next chat_read_question(struct request *r, const struct chat_words *words)
-{
-	struct json_complaint complaint = {0};
-	struct chat_request chat;
-
-	if (!words->read(r, &chat, &complaint))
-		return request_reject_field(r, &complaint);
-	return chat_question(r, words, &chat);
-}
-
-enum flow_next chat_begin_start(struct request *r)
-{
-	struct chat_question *question = r->state;
-	const struct chat_request *chat = &question->chat;
-	struct reading *reading;
-
-	if (r->app->closing)
-		return request_reject(r, ERR_DRAINING);
-	question->chat.turn.reservation = r->reservation;
-	r->turn = turn_start(r->app->turns, &chat->turn);
-	if (!r->turn)
-		return request_reject(r, ERR_OVERLOADED);
-	r->reservation = NULL; /* the turn's */
-	r->reader.on_more = on_more;
-	turn_join(r->turn, &r->reader);
-	reading = arena_alloc(&r->arena, sizeof(*reading));
-	reading->words = question->words;
-	reading->view = (struct chat_view){.turn = r->turn, .stream = chat->stream, .include_usage = chat->include_usage};
+	reading->words = words;
+	reading->view = (struct chat_view){.turn = turn, .stream = chat->stream, .include_usage = chat->include_usage};
 	r->state = reading;
-	json_free(r->body); /* a long stream need not keep it */
-	r->body = NULL;
-	return FLOW_NEXT;
+	if (words->chat_id_header) /* a name has no character that a header could not hold */
+		r->more_head = arena_printf(&r->arena, "%s: %.*s\r\n%s", words->chat_id_header, STR_ARG(turn->chat_id),
+					    r->more_head ? r->more_head : "")
+				       .p;
+	if (!chat->stream && !turn->plain && !turn->settled) { /* its turn has more time than a plain call */
+		timer_init(&r->timer, r->app->loop, on_late, r);
+		timer_start(&r->timer, request_left_ms(r));
+	}
 }
 
 enum flow_next chat_read_start(struct request *r)
 {
-	(void)r;
-	return FLOW_WAIT;
+	return chat_read_finish(r); /* it may be there already */
 }
 
 /* Something is sent in every quarter of a minute, so that nobody on the way takes the line for dead. */
@@ -154,7 +113,7 @@ static enum flow_next read_plain(struct request *r)
 	const struct reading *reading = r->state;
 
 	if (!r->turn->settled)
-		return FLOW_WAIT;
+		return reading->late ? request_reject(r, ERR_UPSTREAM_TIMEOUT) : FLOW_WAIT;
 	if (r->turn->err)
 		return refuse(r);
 	r->not_ours_us = turn_upstream_us(r->turn);
@@ -184,18 +143,16 @@ static enum flow_next reply(struct request *r, const struct turn *turn)
 	return FLOW_DONE;
 }
 
-const struct chat_words chat_api_words = {chat_request_read, "agentId", put_event, reply};
+const struct chat_words chat_api_words = {chat_request_read, "agentId", NULL, put_event, reply};
 
-static enum flow_next question_start(struct request *r)
+static enum flow_next begin_start(struct request *r)
 {
-	return chat_read_question(r, &chat_api_words);
+	return chat_read_and_begin(r, &chat_api_words);
 }
 
 const struct step chat_steps[] = {
 	{"parse_body", body_start, NULL},
-	{"read_question", question_start, NULL},
-	{"reserve", reserve_start, reserve_finish},
-	{"begin_turn", chat_begin_start, NULL},
+	{"begin_turn", begin_start, chat_begin_finish},
 	{"read_answer", chat_read_start, chat_read_finish},
 	{NULL, NULL, NULL},
 };

@@ -33,7 +33,7 @@ void cors_put(const struct request *r, struct buf *out)
 	buf_add_cstr(out, "Vary: Origin\r\n");
 	if (allowed(r))
 		buf_printf(out, "Access-Control-Allow-Origin: %.*s\r\nAccess-Control-Allow-Credentials: true\r\n"
-				"Access-Control-Expose-Headers: X-Request-Id, X-LLMChat-Overhead-Us, X-Chat-Id, Retry-After, "
+				"Access-Control-Expose-Headers: X-Request-Id, X-LLMChat-Overhead-Us, X-Chat-Id, Idempotent-Replayed, Retry-After, "
 				"Retry-After-Ms, X-Should-Retry, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, "
 				"X-RateLimit-Limit-Requests, X-RateLimit-Remaining-Requests, X-RateLimit-Reset-Requests, "
 				"X-RateLimit-Limit-Tokens, X-RateLimit-Remaining-Tokens, X-RateLimit-Reset-Tokens\r\n",

@@ -88,6 +88,7 @@ void flow_end(struct request *r)
 	r->reservation = NULL;
 	cache_ask_end(&r->cached);
 	op_cancel(&r->drop.op);
+	dedup_leave(&r->claim);
 	timer_fini(&r->timer);
 	if (r->turn)
 		turn_leave(r->turn, &r->reader);

@@ -6,10 +6,9 @@
 #include "chat/turn.h"
 #include "db/messages.h"
 #include "handlers/body.h"
-#include "handlers/chat.h"
+#include "handlers/chat_begin.h"
 #include "handlers/chat_request.h"
 #include "handlers/request.h"
-#include "handlers/reserve.h"
 #include "handlers/whose.h"
 
 enum { MAX_MESSAGE_ID = 128, MAX_COMMENT = 2000, MAX_AGENT_ID = 64 };
@@ -42,40 +41,30 @@ static enum flow_next find_finish(struct request *r)
 	return FLOW_NEXT;
 }
 
-/* Its texts are in the rows of r->query until the turn has begun. */
-static enum flow_next question_start(struct request *r)
+static enum flow_next begin_start(struct request *r)
 {
 	struct chat_request *chat = r->state;
 	struct question_row question = messages_question(&r->query);
 	struct llm_message *message = arena_alloc(&r->arena, sizeof(*message));
 	struct turn_request *turn = &chat->turn;
 
-	*message = (struct llm_message){.role = STR("user"), .content = question.content, .parts = question.parts};
-	turn->chat_id = question.chat_id;
-	turn->retry_session_id = question.session_id;
-	turn->retry_question_id = question.id;
+	message->role = STR("user");
+	message->content = turn->question = arena_copy(&r->arena, question.content);
+	message->parts = turn->question_parts = arena_copy(&r->arena, question.parts);
+	turn->chat_id = arena_copy(&r->arena, question.chat_id);
+	turn->retry_session_id = arena_copy(&r->arena, question.session_id);
+	turn->retry_question_id = arena_copy(&r->arena, question.id);
 	turn->messages = message;
 	turn->n_messages = 1;
 	turn->with_history = true;
-	turn->question = question.content;
-	turn->question_parts = question.parts;
-	chat->agent_id = question.agent_id;
-	return chat_question(r, &chat_api_words, chat);
-}
-
-static enum flow_next begin_start(struct request *r)
-{
-	enum flow_next next = chat_begin_start(r);
-
-	if (next == FLOW_NEXT)
-		query_fini(&r->query);
-	return next;
+	chat->agent_id = arena_copy(&r->arena, question.agent_id);
+	query_fini(&r->query);
+	return chat_begin(r, &chat_api_words, chat);
 }
 
 const struct step history_retry_steps[] = {
 	{"whose_session", whose_write_start, NULL},         {"parse_body", body_start, NULL},
-	{"find_question", find_start, find_finish},         {"read_question", question_start, NULL},
-	{"reserve", reserve_start, reserve_finish},         {"begin_turn", begin_start, NULL},
+	{"find_question", find_start, find_finish},         {"begin_turn", begin_start, chat_begin_finish},
 	{"read_answer", chat_read_start, chat_read_finish}, {NULL, NULL, NULL},
 };
 

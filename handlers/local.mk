@@ -18,6 +18,7 @@ libhandlers_a_SOURCES = \
 	handlers/body.c handlers/body.h \
 	handlers/cached.c handlers/cached.h \
 	handlers/chat.c handlers/chat.h \
+	handlers/chat_begin.c handlers/chat_begin.h \
 	handlers/chat_content.c handlers/chat_content.h \
 	handlers/chat_request.c handlers/chat_request.h \
 	handlers/chat_stop.c handlers/chat_stop.h \

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/conf.h"
 #include "base/mem.h"
 #include "base/password.h"
 #include "fcgi/conn.h"
@@ -81,6 +82,13 @@ struct str request_address(const struct request *r)
 	struct str address = request_param(r, "REMOTE_ADDR");
 
 	return address.len <= MAX_ADDRESS ? address : STR("");
+}
+
+uint64_t request_left_ms(const struct request *r)
+{
+	uint64_t age_ms = (clock_mono_us() - r->began_us) / 1000, limit_ms = (uint64_t)r->app->conf->request_timeout_ms;
+
+	return age_ms < limit_ms ? limit_ms - age_ms : 0;
 }
 
 /* A job and who waits for it. */

@@ -9,6 +9,7 @@
 #include "cache/cache.h"
 #include "cache/ratelimit.h"
 #include "chat/answer.h"
+#include "chat/dedup.h"
 #include "db/query.h"
 #include "handlers/app.h"
 #include "handlers/face.h"
@@ -59,6 +60,7 @@ struct request {
 	struct timer timer;
 	struct turn *turn; /* borrowed while reader is joined */
 	struct reader reader;
+	struct dedup_claim claim; /* on a turn that others may ask for too */
 	/* what steps leave for the next ones */
 	struct json *body; /* freed with the request */
 	struct json_parser parser;
@@ -90,6 +92,9 @@ bool request_text_valid(struct str s);
 bool request_query(struct request *r, const char *name, struct str *out);
 /* The same as a whole number. False, and the request is refused, if it is out of bounds. */
 MUST_CHECK bool request_query_int(struct request *r, const char *name, int64_t min, int64_t max, int64_t *out);
+
+/* Milliseconds until REQUEST_TIMEOUT has passed since it came. */
+uint64_t request_left_ms(const struct request *r);
 
 /* A job of base/password whose end wakes the flow; it is cancelled with the request. */
 struct password_job *request_password_job(struct request *r);

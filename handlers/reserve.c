@@ -5,7 +5,6 @@
 
 #include "auth/people.h"
 #include "chat/reservation.h"
-#include "handlers/chat.h"
 #include "handlers/limit.h"
 #include "handlers/request.h"
 
@@ -78,13 +77,12 @@ static void on_reserved(struct op *op)
 	flow_wake(CONTAINER_OF(op, struct reservation, op)->waiter);
 }
 
-enum flow_next reserve_start(struct request *r)
+enum flow_next reserve_start(struct request *r, const struct turn_request *turn)
 {
-	const struct chat_question *question = r->state;
 	const struct person *person = r->person;
 	bool by_key = person && person->by == PERSON_BY_KEY;
 
-	r->reservation = reservation_new(r->app->reservations, &question->chat.turn, by_key ? uuid_str(&person->credential_id) : STR(""),
+	r->reservation = reservation_new(r->app->reservations, turn, by_key ? uuid_str(&person->credential_id) : STR(""),
 					 by_key ? &person->limits : NULL);
 	if (!r->reservation)
 		return FLOW_NEXT;

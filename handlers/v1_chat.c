@@ -2,9 +2,8 @@
 #include "handlers/v1_chat.h"
 
 #include "handlers/body.h"
-#include "handlers/chat.h"
+#include "handlers/chat_begin.h"
 #include "handlers/request.h"
-#include "handlers/reserve.h"
 #include "handlers/v1_render.h"
 #include "handlers/v1_request.h"
 
@@ -18,27 +17,16 @@ static enum flow_next reply(struct request *r, const struct turn *turn)
 	return FLOW_DONE;
 }
 
-static const struct chat_words words = {v1_request_read, "model", v1_render_event, reply};
-
-static enum flow_next question_start(struct request *r)
-{
-	return chat_read_question(r, &words);
-}
+static const struct chat_words words = {v1_request_read, "model", "X-Chat-Id", v1_render_event, reply};
 
 static enum flow_next begin_start(struct request *r)
 {
-	enum flow_next next = chat_begin_start(r);
-
-	if (next == FLOW_NEXT) /* a name has no character that a header could not hold */
-		r->more_head = arena_printf(&r->arena, "X-Chat-Id: %.*s\r\n", STR_ARG(r->turn->chat_id)).p;
-	return next;
+	return chat_read_and_begin(r, &words);
 }
 
 const struct step v1_chat_steps[] = {
 	{"parse_body", body_start, NULL},
-	{"read_question", question_start, NULL},
-	{"reserve", reserve_start, reserve_finish},
-	{"begin_turn", begin_start, NULL},
+	{"begin_turn", begin_start, chat_begin_finish},
 	{"read_answer", chat_read_start, chat_read_finish},
 	{NULL, NULL, NULL},
 };

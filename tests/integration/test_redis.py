@@ -66,7 +66,7 @@ class Asking:
         visitor = Visitor(self.stack)
         while not self.over.is_set():
             try:
-                answer = visitor.ask("quick") if i % 2 else self.stack.get("/api/agents")
+                answer = visitor.ask("quick", chatId="mine") if i % 2 else self.stack.get("/api/agents")
                 self.answers.append((answer.status, answer.took, int(answer.header("X-LLMChat-Overhead-Us")) / 1e6))
             except Exception as e:  # pylint: disable=broad-except # told at the end
                 self.failures.append(e)

@@ -2,6 +2,7 @@ check_PROGRAMS += \
 	tests/unit/cache/test_cache \
 	tests/unit/cache/test_copies \
 	tests/unit/cache/test_entry \
+	tests/unit/cache/test_inflight \
 	tests/unit/cache/test_local_limit \
 	tests/unit/cache/test_quota \
 	tests/unit/cache/test_lock \
@@ -11,6 +12,10 @@ check_PROGRAMS += \
 	tests/unit/cache/test_resp
 cache_test_libs = libcache.a libnet.a libbase.a $(CMOCKA_LIBS) $(HIREDIS_LIBS) $(CURL_LIBS) $(UV_LIBS) $(SODIUM_LIBS) $(ARGON2_LIBS) $(JSON_LIBS)
 cache_test_world = tests/unit/cache/world.c tests/unit/cache/world.h tests/unit/support.h
+
+tests_unit_cache_test_inflight_SOURCES = tests/unit/cache/test_inflight.c $(cache_test_world)
+tests_unit_cache_test_inflight_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_cache_test_inflight_LDADD = $(cache_test_libs)
 
 tests_unit_cache_test_local_limit_SOURCES = tests/unit/cache/test_local_limit.c tests/unit/support.h
 tests_unit_cache_test_local_limit_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)

@@ -2,7 +2,7 @@ check_PROGRAMS += tests/unit/db/test_pool tests/unit/db/test_pool_faults tests/u
 	tests/unit/db/test_users tests/unit/db/test_logins tests/unit/db/test_login_races tests/unit/db/test_refresh \
 	tests/unit/db/test_keys tests/unit/db/test_credentials tests/unit/db/test_audit tests/unit/db/test_retention \
 	tests/unit/db/test_changes tests/unit/db/test_budgets tests/unit/db/test_plans tests/unit/db/test_usage \
-	tests/unit/db/test_search
+	tests/unit/db/test_search tests/unit/db/test_idempotency
 db_test_world = \
 	tests/unit/db/fixture.c tests/unit/db/fixture.h \
 	tests/unit/db/server.c tests/unit/db/server.h
@@ -76,3 +76,7 @@ tests_unit_db_test_usage_LDADD = $(db_test_libs)
 tests_unit_db_test_search_SOURCES = tests/unit/db/test_search.c $(db_test_world)
 tests_unit_db_test_search_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_db_test_search_LDADD = $(db_test_libs)
+
+tests_unit_db_test_idempotency_SOURCES = tests/unit/db/test_idempotency.c $(db_test_world)
+tests_unit_db_test_idempotency_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_db_test_idempotency_LDADD = $(db_test_libs)
