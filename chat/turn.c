@@ -428,8 +428,7 @@ static void store_beginning(struct turn *turn, bool wants_history)
 		turn_writes_begin(turn->turns->writes, &turn->write, &row);
 }
 
-/* What the question takes until the provider answers: our copy, and the body of the call. */
-static size_t asked_bytes(const struct turn_request *request)
+size_t turn_request_bytes(const struct turn_request *request)
 {
 	size_t n = request->variables.len + request->extra.len;
 
@@ -440,7 +439,7 @@ static size_t asked_bytes(const struct turn_request *request)
 
 struct turn *turn_start(struct turns *turns, const struct turn_request *request)
 {
-	size_t n_bytes = asked_bytes(request);
+	size_t n_bytes = turn_request_bytes(request);
 	struct turn *turn;
 
 	if (!turns_have_room(turns) || turns->asked_bytes + n_bytes > (size_t)turns->conf->max_buffered_bytes)

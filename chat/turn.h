@@ -90,6 +90,8 @@ struct turn {
 	bool unheard;       /* stopped before the provider's first event: first_event_us is not its */
 };
 
+/* What a question takes until the provider answers: our copy, and the body of the call. */
+size_t turn_request_bytes(const struct turn_request *request);
 /* Begins a turn. NULL if too many are live already, or they hold too much of what was asked. The caller joins a reader before the loop goes on. */
 struct turn *turn_start(struct turns *turns, const struct turn_request *request);
 

@@ -28,6 +28,19 @@ bool turns_have_room(const struct turns *turns)
 	return turns->n_live + siblings_sum(turns->siblings, COUNT_TURNS) < (uint64_t)turns->conf->max_concurrent;
 }
 
+bool turns_hold(struct turns *turns, size_t n_bytes)
+{
+	if (turns->asked_bytes + n_bytes > (size_t)turns->conf->max_buffered_bytes)
+		return false;
+	turns->asked_bytes += n_bytes;
+	return true;
+}
+
+void turns_let_go(struct turns *turns, size_t n_bytes)
+{
+	turns->asked_bytes -= n_bytes;
+}
+
 void turns_count(struct turns *turns, int change)
 {
 	turns->n_live += (size_t)change;

@@ -31,8 +31,8 @@ struct turns {
 	struct answer_budget budget;
 	struct list live;
 	size_t n_live;
-	size_t asked_bytes;      /* of questions that have no answer yet: our copy and the provider's body */
-	size_t n_kept;           /* endings that wait for the database */
+	size_t asked_bytes; /* of questions that have no answer yet: our copy and the provider's body, and of those that wait for another's */
+	size_t n_kept;      /* endings that wait for the database */
 	struct sweeper *sweeper; /* owned */
 };
 
@@ -41,6 +41,9 @@ void turns_init(struct turns *turns);
 /* May another one begin? MAX_CONCURRENT_REQUESTS is the host's: the siblings' turns count too. What two responders begin within the
  * same microseconds may exceed it by a few. */
 bool turns_have_room(const struct turns *turns);
+/* Is there room for n bytes of questions that wait for the answer of another's turn? Then they are counted, until they are given back. */
+MUST_CHECK bool turns_hold(struct turns *turns, size_t n_bytes);
+void turns_let_go(struct turns *turns, size_t n_bytes);
 /* Another one lives, or has gone. Tells the siblings. */
 void turns_count(struct turns *turns, int change);
 /* No turn may be live. */

@@ -23,13 +23,15 @@ enum { MAX_KEY = 255, FIRST_PAUSE_MS = 30, MAX_PAUSE_MS = 500, MAX_LOST = 8, KEP
 
 enum beginning_state {
 	ASKING,  /* waits for r->claim */
-	LOOKING, /* waits for r->query */
+	LOOKING, /* waits for r->look */
 	PAUSING, /* waits for r->timer, to look again */
 	RESERVING, /* waits for r->reservation */
 	BEGUN,   /* waits for the turn: it may turn out that another has its key */
 };
 
 struct beginning {
+	struct turns *turns;
+	size_t held_bytes; /* in turns->asked_bytes, as long as it waits with its question */
 	const struct chat_words *words;
 	struct chat_request chat;
 	struct str key; /* empty: none */
@@ -67,10 +69,20 @@ static enum flow_next refuse_late(struct request *r)
 
 /* ---- an answer is found ---- */
 
+static void let_go(void *beginning)
+{
+	struct beginning *b = beginning;
+
+	turns_let_go(b->turns, b->held_bytes);
+	b->held_bytes = 0;
+}
+
 static enum flow_next read_from(struct request *r, struct beginning *b, struct turn *turn)
 {
+	let_go(b);
 	timer_fini(&r->timer);
-	query_fini(&r->query);
+	query_fini(&r->look);
+	query_fini(&r->query); /* the question may be in it */
 	chat_read_from(r, b->words, turn, &b->chat);
 	json_free(r->body); /* a long stream need not keep it */
 	r->body = NULL;
@@ -120,7 +132,8 @@ static enum flow_next begin_reserved(struct request *r, struct beginning *b)
 	if (b->key.len)
 		ask_for->key = (struct turn_key){b->key, str_from(b->id.body), b->instead_of};
 	ask_for->reservation = r->reservation;
-	turn = turn_start(r->app->turns, ask_for);
+	let_go(b); /* the turn counts for itself */
+	turn = turn_start(b->turns, ask_for);
 	if (!turn)
 		return request_reject(r, ERR_OVERLOADED);
 	r->reservation = NULL; /* the turn's */
@@ -154,7 +167,7 @@ static enum flow_next on_reserved(struct request *r, struct beginning *b)
 
 static enum flow_next read_stored(struct request *r, struct beginning *b, const struct stored_answer *stored)
 {
-	struct turn *turn = turn_replay(r->app->turns, b->chat.turn.agent, stored, r->request_id);
+	struct turn *turn = turn_replay(b->turns, b->chat.turn.agent, stored, r->request_id);
 
 	if (!turn)
 		return request_reject(r, ERR_OVERLOADED);
@@ -167,17 +180,23 @@ static enum flow_next read_stored(struct request *r, struct beginning *b, const 
 
 /* ---- looking for one that is stored ---- */
 
+static void on_looked(struct op *op)
+{
+	flow_wake(CONTAINER_OF(op, struct request, look.op));
+}
+
 static enum flow_next look(struct request *r, struct beginning *b)
 {
 	struct str owner = uuid_str(&r->user_id);
 
 	b->state = LOOKING;
 	timer_fini(&r->timer);
-	query_fini(&r->query);
+	query_fini(&r->look);
+	r->look.op.done = on_looked;
 	if (r->claim.verdict == DEDUP_BEGIN)
-		idempotency_find(r->app->pool, &r->query, owner, b->key, (b->id.ttl_ms + KEPT_MS) / 1000);
+		idempotency_find(r->app->pool, &r->look, owner, b->key, (b->id.ttl_ms + KEPT_MS) / 1000);
 	else
-		idempotency_answer(r->app->pool, &r->query, owner, uuid_str(&r->claim.answer_id));
+		idempotency_answer(r->app->pool, &r->look, owner, uuid_str(&r->claim.answer_id));
 	return FLOW_WAIT;
 }
 
@@ -222,9 +241,9 @@ static enum flow_next found_key(struct request *r, struct beginning *b)
 	struct idempotency_row row;
 	struct str instead_of;
 
-	if (query_n_rows(&r->query) == 0)
+	if (query_n_rows(&r->look) == 0)
 		return begin(r, b, STR(""));
-	row = idempotency_row(&r->query);
+	row = idempotency_row(&r->look);
 	instead_of = arena_copy(&r->arena, row.answer_id);
 	if (row.expired)
 		return begin(r, b, instead_of);
@@ -245,7 +264,7 @@ static enum flow_next ask_once_more(struct request *r, struct beginning *b)
 	b->state = ASKING;
 	b->missed_us = 0;
 	b->seen_live = false;
-	query_fini(&r->query);
+	query_fini(&r->look);
 	return dedup_again(&r->claim) ? on_verdict(r, b) : wait_at_most(r, request_left_ms(r));
 }
 
@@ -261,7 +280,7 @@ static bool may_come(const struct request *r, struct beginning *b)
 
 static enum flow_next found_elsewhere(struct request *r, struct beginning *b)
 {
-	struct stored_answer a = idempotency_stored(&r->query);
+	struct stored_answer a = idempotency_stored(&r->look);
 
 	if (is_live(&a))
 		b->missed_us = 0;
@@ -276,7 +295,7 @@ static enum flow_next found_elsewhere(struct request *r, struct beginning *b)
 /* The turn that we waited for is over; somebody has looked, or it was ours. */
 static enum flow_next found_stored(struct request *r, struct beginning *b)
 {
-	struct stored_answer a = idempotency_stored(&r->query);
+	struct stored_answer a = idempotency_stored(&r->look);
 
 	if (is_live(&a))
 		return look_again_later(r, b); /* its ending waits for the database */
@@ -287,10 +306,10 @@ static enum flow_next found_stored(struct request *r, struct beginning *b)
 
 static enum flow_next on_found(struct request *r, struct beginning *b)
 {
-	if (r->query.op.err) {
+	if (r->look.op.err) {
 		if (r->claim.flight) /* the others look for themselves, at once rather than one after the other */
 			dedup_stored(&r->claim, uuid_str(&r->claim.answer_id));
-		return request_reject(r, r->query.op.err);
+		return request_reject(r, r->look.op.err);
 	}
 	if (r->claim.verdict == DEDUP_BEGIN)
 		return found_key(r, b);
@@ -320,12 +339,15 @@ static enum flow_next ask(struct request *r, struct beginning *b)
 {
 	if (request_left_ms(r) == 0)
 		return refuse_late(r);
+	if (!b->held_bytes && !turns_hold(b->turns, turn_request_bytes(&b->chat.turn)))
+		return request_reject(r, ERR_OVERLOADED);
+	b->held_bytes = turn_request_bytes(&b->chat.turn);
 	b->state = ASKING;
 	b->missed_us = 0;
 	b->seen_live = false;
-	query_fini(&r->query);
+	query_fini(&r->look);
 	r->claim.op.done = on_claim_done;
-	return dedup_enter(r->app->turns->dedup, &r->claim, &b->id) ? on_verdict(r, b) : wait_at_most(r, request_left_ms(r));
+	return dedup_enter(b->turns->dedup, &r->claim, &b->id) ? on_verdict(r, b) : wait_at_most(r, request_left_ms(r));
 }
 
 enum flow_next chat_begin_finish(struct request *r)
@@ -381,6 +403,7 @@ enum flow_next chat_begin(struct request *r, const struct chat_words *words, con
 	struct turn_request *turn = &b->chat.turn;
 	struct json_complaint complaint = {0};
 
+	b->turns = r->app->turns;
 	b->words = words;
 	b->chat = *chat;
 	if (r->app->closing)
@@ -406,6 +429,7 @@ enum flow_next chat_begin(struct request *r, const struct chat_words *words, con
 	r->state = b;
 	if (b->key.len == 0 && turn->chat_id.len == 0)
 		return begin(r, b, STR(""));
+	arena_on_free(&r->arena, let_go, b);
 	agent_ref(turn->agent); /* it may change while we wait */
 	arena_on_free(&r->arena, unref_agent, turn->agent);
 	make_id(b);

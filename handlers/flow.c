@@ -83,6 +83,7 @@ void flow_end(struct request *r)
 	r->over = true;
 	r->waiting = false;
 	query_fini(&r->query); /* cancels it if it is in flight */
+	query_fini(&r->look);
 	op_cancel(&r->limit.op);
 	reservation_end(r->reservation, false);
 	r->reservation = NULL;

@@ -49,16 +49,15 @@ static enum flow_next begin_start(struct request *r)
 	struct turn_request *turn = &chat->turn;
 
 	message->role = STR("user");
-	message->content = turn->question = arena_copy(&r->arena, question.content);
-	message->parts = turn->question_parts = arena_copy(&r->arena, question.parts);
-	turn->chat_id = arena_copy(&r->arena, question.chat_id);
-	turn->retry_session_id = arena_copy(&r->arena, question.session_id);
-	turn->retry_question_id = arena_copy(&r->arena, question.id);
+	message->content = turn->question = question.content; /* borrowed from r->query, as all of these */
+	message->parts = turn->question_parts = question.parts;
+	turn->chat_id = question.chat_id;
+	turn->retry_session_id = question.session_id;
+	turn->retry_question_id = question.id;
 	turn->messages = message;
 	turn->n_messages = 1;
 	turn->with_history = true;
-	chat->agent_id = arena_copy(&r->arena, question.agent_id);
-	query_fini(&r->query);
+	chat->agent_id = question.agent_id;
 	return chat_begin(r, &chat_api_words, chat);
 }
 

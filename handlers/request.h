@@ -61,6 +61,7 @@ struct request {
 	struct turn *turn; /* borrowed while reader is joined */
 	struct reader reader;
 	struct dedup_claim claim; /* on a turn that others may ask for too */
+	struct query look;        /* for the answer to that, while the question may be in query */
 	/* what steps leave for the next ones */
 	struct json *body; /* freed with the request */
 	struct json_parser parser;

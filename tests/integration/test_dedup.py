@@ -19,6 +19,7 @@ AGENTS = {
     "slow": ("sim-first400-n5-d100", {"onDisconnect": "cancel"}),
     "other": ("sim-first400-n5-d100", {}),
     "slower": ("sim-first2500-n5-d0", {}),
+    "slowest": ("sim-first5000-n5-d0", {}),
     "quick": ("sim-n5-d0", {}),
     "long": ("sim-n60-d100", {"onDisconnect": "cancel"}),
     "fails": ("sim-err500-first400", {}),
@@ -457,6 +458,23 @@ def test_without_postgresql_a_key_is_refused(whole):
 
 
 # ---- what counts ----
+
+def test_questions_that_wait_for_anothers_answer_have_room_for_so_many_bytes(chat):
+    asker, body = Asker(chat), question("slowest", text="x" * 1_900_000)
+
+    def ask(i):
+        if i == 0:
+            return asker.ask(1, body)
+        begun(chat, body["chatId"])
+        return asker.ask(2, body)
+
+    results = in_threads(25, ask)
+    codes = {what["code"] for status, _, what in results if status != 200}
+    n_read = sum(status == 200 for status, _, _ in results)
+    assert codes == {"OVERLOADED"} and 8 <= n_read <= 18, (codes, n_read)  # 64 MiB, each counted twice
+    assert chat.stats()["requests"] == 1
+    assert answer_of(asker.ask(2, question("quick", text="x" * 1_900_000)))[1] == tokens(5)
+
 
 def test_joined_readers_and_replays_are_no_turns():
     stack = new_stack(AGENTS, MAX_CONCURRENT_REQUESTS=1)
