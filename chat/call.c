@@ -114,13 +114,27 @@ static bool pause_and_retry(struct call *call, int err)
 	return true;
 }
 
+/* May it answer in place of the one that was asked, and can it be told the question? */
+static bool may_stand_in(const struct call *call, const struct agent *agent)
+{
+	const struct llm_request *request = &call->ask.request;
+	struct arena arena = {0};
+	struct str why;
+	size_t which;
+	bool can = agent->active && (call->ask.agents.len == 0 || json_list_has(call->ask.agents, agent->id)) &&
+		   provider_takes(agent->provider, request->messages, request->n_messages, &arena, &which, &why);
+
+	arena_fini(&arena);
+	return can;
+}
+
 static bool fall_back(struct call *call)
 {
 	while (left_ms(call) > 0 && call->n_fallbacks < call->asked->n_fallbacks) {
 		struct str id = call->asked->fallbacks[call->n_fallbacks++];
 		struct agent *next = agents_find(call->turns->agents, id);
 
-		if (!next || !next->active || (call->ask.agents.len && !json_list_has(call->ask.agents, id)))
+		if (!next || !may_stand_in(call, next))
 			continue;
 		log_info(call->ask.request.log, "provider_fallback", "from", call->agent->id, "to", id, "reason", call->reason);
 		agent_unref(call->agent);

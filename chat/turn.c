@@ -248,15 +248,20 @@ static void end_stopped(struct turn *turn)
 	end(turn, "stopped", 0, "stopped");
 }
 
+/* Somebody answers: the one who was asked, or another. */
+static void hear(struct turn *turn)
+{
+	agent_unref(turn->agent);
+	turn->agent = agent_ref(turn->call.agent);
+	open_log(turn);
+}
+
 static void on_call_event(struct call *call, const struct llm_event *event)
 {
 	struct turn *turn = CONTAINER_OF(call, struct turn, call);
 
-	if (!turn->first_event_us) {
-		agent_unref(turn->agent);
-		turn->agent = agent_ref(call->agent);
-		open_log(turn);
-	}
+	if (!turn->first_event_us)
+		hear(turn);
 	if (turn_log_add(turn, event) != 0)
 		break_off(turn, "interrupted", -ERR_UPSTREAM, "answer_too_large");
 }
@@ -267,7 +272,7 @@ static void on_call_over(struct op *op)
 
 	turn->retry_after_s = turn->call.retry_after_s;
 	if (op->err == 0 && !turn->first_event_us)
-		open_log(turn); /* a whole answer without a single word */
+		hear(turn); /* a whole answer without a single word */
 	if (op->err == 0)
 		end(turn, "complete", 0, "complete");
 	else

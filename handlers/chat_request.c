@@ -78,16 +78,12 @@ static bool read_extras(struct request *r, const struct json *j, struct chat_req
 
 bool chat_request_suits(struct request *r, const struct turn_request *turn, struct json_complaint *c)
 {
-	const struct provider *provider = turn->agent->provider;
 	struct str why = {0};
+	size_t which;
 
-	for (size_t i = 0; i < turn->n_messages && provider->takes_parts; i++) {
-		struct str parts = turn->messages[i].parts;
-
-		if (parts.len && !provider->takes_parts(parts, &r->arena, &why))
-			return json_complain(c, "messages", "messages[%zu].content: this agent %.*s.", i, STR_ARG(why));
-	}
-	return true;
+	if (provider_takes(turn->agent->provider, turn->messages, turn->n_messages, &r->arena, &which, &why))
+		return true;
+	return json_complain(c, "messages", "messages[%zu].content: this agent %.*s.", which, STR_ARG(why));
 }
 
 bool chat_request_read(struct request *r, struct chat_request *out, struct json_complaint *c)

@@ -11,3 +11,11 @@ const struct provider *provider_named(struct str name)
 			return providers[i];
 	return NULL;
 }
+
+bool provider_takes(const struct provider *p, const struct llm_message *messages, size_t n, struct arena *arena, size_t *which, struct str *why)
+{
+	for (*which = 0; *which < n && p->takes_parts; (*which)++)
+		if (messages[*which].parts.len && !p->takes_parts(messages[*which].parts, arena, why))
+			return false;
+	return true;
+}

@@ -116,6 +116,9 @@ struct provider {
 
 /* NULL if there is none of that name. */
 const struct provider *provider_named(struct str name);
+/* Can it be told all of these? If not, *which is the message that it cannot, and *why as in takes_parts. */
+MUST_CHECK bool provider_takes(const struct provider *p, const struct llm_message *messages, size_t n, struct arena *arena, size_t *which,
+			       struct str *why);
 enum { PROVIDER_MAX_HEADERS = 8 };
 
 extern const struct provider provider_openai;

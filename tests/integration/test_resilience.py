@@ -27,6 +27,8 @@ AGENTS = {
     "breaks": ("sim-err500", {}),
     "breaks-hanging": ("sim-hang", {"timeouts": {"headersMs": 2000}}),
     "replaced": ("sim-err500", {"fallbacks": ["nobody", "asleep", "well"]}),
+    "replaced-by-who-sees": ("sim-err401", {"fallbacks": ["blind", "well"]}),
+    "blind": ("sim-n5-d0", {"provider": "dify"}),
     "replaced-at-once": ("sim-err401", {"fallbacks": ["well"]}),
     "replaced-slowly": ("sim-hang", {"fallbacks": ["well"], "timeouts": QUICK}),
     "chain-1": ("sim-err401", {"fallbacks": ["chain-2", "well"]}),
@@ -245,6 +247,13 @@ def test_what_trying_again_cannot_mend_is_replaced_at_once(visitor, agent):
 def test_only_the_asked_agents_own_list_counts(visitor):
     check_answered_by(visitor, "chain-1", "well", "sim-n5-d0")
     assert n_calls(visitor) == 3
+
+
+def test_who_cannot_be_told_the_question_is_passed_over(visitor):
+    parts = [{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}]
+    answer = visitor.ask("replaced-by-who-sees", messages=[{"role": "user", "content": parts}])
+    assert answer.data["content"] == tokens(5) and answer_row(visitor.stack, visitor.asked)["agent_id"] == "well"
+    assert n_calls(visitor) == 2
 
 
 def test_a_question_that_is_refused_is_not_passed_on(visitor):
