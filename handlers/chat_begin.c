@@ -22,11 +22,11 @@ enum { MAX_KEY = 255, FIRST_PAUSE_MS = 30, MAX_PAUSE_MS = 500, MAX_LOST = 8, KEP
 #define KEY_PARAM  "HTTP_IDEMPOTENCY_KEY"
 
 enum beginning_state {
-	ASKING,  /* waits for r->claim */
-	LOOKING, /* waits for r->look */
-	PAUSING, /* waits for r->timer, to look again */
+	ASKING,    /* waits for r->claim */
+	LOOKING,   /* waits for r->look */
+	PAUSING,   /* waits for r->timer, to look again */
 	RESERVING, /* waits for r->reservation */
-	BEGUN,   /* waits for the turn: it may turn out that another has its key */
+	BEGUN,     /* waits for the turn: it may turn out that another has its key */
 };
 
 struct beginning {
