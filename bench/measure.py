@@ -1,5 +1,6 @@
 """The scenarios: each gives the reports of its runs and flat figures, {name: value}, that bench/limits can name."""
 
+import concurrent.futures
 import contextlib
 import http.client
 import re
@@ -280,12 +281,59 @@ class CachedList:
         return rig.stack.get("/health/detailed").json()["components"]["cache"]["agents"]
 
 
+class Outage:
+    """Streams of a healthy agent, with nothing beside them and then beside fifty questions a second to one whose provider always fails."""
+
+    name = "outage"
+    RATE = 50
+
+    def __init__(self, seconds):
+        self.seconds = seconds
+        add_stream_agent("outage", 20, 50)
+        AGENTS["fails"] = ("sim-err500", {})
+
+    @property
+    def title(self):
+        return f"{20 * self.seconds} streams over {self.seconds} s beside {self.RATE} questions a second to an agent whose provider always fails"
+
+    def measure(self, rig):
+        rig.renew_pool()
+        rig.warm_up()
+        responders = rig.stack.responders()
+        alone = self.streams(rig)
+        before = rig.stack.stats()["errors"]
+        with concurrent.futures.ThreadPoolExecutor(32) as crowd:
+            asking = crowd.submit(self.ask_all, rig, crowd)
+            beside = self.streams(rig)
+            statuses = asking.result()
+        calls = rig.stack.stats()["errors"] - before
+        figures = {"failed": sum(run["n"] - run["completed"] for run in (alone, beside)), "questions": len(statuses),
+                   "refused_by_breaker": statuses.count(503), "other_statuses": sum(status not in (502, 503) for status in statuses),
+                   "calls": calls, "calls_over_budget": max(0, calls - 1.2 * len(statuses) - 10),
+                   "first_p99_ms": beside["first_ms"]["p99"], "first_p99_ratio": beside["first_ms"]["p99"] / alone["first_ms"]["p99"]}
+        return {"title": self.title, "responders": responders, "figures": figures}
+
+    def streams(self, rig):
+        return rig.finish_load(rig.start_load("streams", "--port", rig.stack.port, "--agent", "outage", *rig.as_users, "--n", 20 * self.seconds,
+                                              "--ramp-ms", 1000 * self.seconds, "--tokens", 20, "--timeout-s", self.seconds + 60), self.seconds + 90)
+
+    def ask_all(self, rig, crowd):
+        """The statuses of as many questions, each asked in its time."""
+        body = {"agentId": "fails", "messages": [{"role": "user", "content": "Hello"}]}
+        waiting, began = [], time.monotonic()
+        for i in range(self.RATE * self.seconds):
+            time.sleep(max(0.0, began + i / self.RATE - time.monotonic()))
+            waiting.append(crowd.submit(lambda: rig.stack.post("/api/chat/completions", json=body, token=rig.token).status))
+        return [answer.result() for answer in waiting]
+
+
 def everything(quick):
     """The scenarios of bench/run."""
     if quick:
         return [Streams("memory", 200, 500, 4, 1000, systems=("ours",), memory=True), Streams("ramp", 200, 200, 20, 50),
                 Streams("burst", 200, 0, 20, 50), Streams("crowd", 1000, 1000, 5, 1000, systems=("floor", "ours"), memory=True), Completions(64, 3), TokenCheck(500),
-                CachedList(64, 2, rounds=1)]
+                CachedList(64, 2, rounds=1), Outage(5)]
     return [Streams("memory", 1000, 2000, 10, 1000, systems=("ours",), memory=True), Streams("ramp", 1000, 1000, 20, 50, rounds=3),
             Streams("burst", 1000, 0, 20, 50, rounds=3),
-            Streams("crowd", 5000, 4000, 15, 1000, systems=("floor", "ours"), memory=True), Completions(64, 10), TokenCheck(2000), CachedList(64, 5)]
+            Streams("crowd", 5000, 4000, 15, 1000, systems=("floor", "ours"), memory=True), Completions(64, 10), TokenCheck(2000), CachedList(64, 5),
+            Outage(60)]

@@ -1,4 +1,4 @@
--- A turn as two statements of its own, for pgbench -M prepared: what begin_turns and end_turns of db/turn_writes.c do for one turn (look
+-- A turn as two statements of its own, for pgbench -M prepared: what open_turns and end_turns of db/turn_writes.c do for one turn (look
 -- whether they are still the same when a figure surprises). Values that differ from turn to turn are variables, the others literals.
 -- Two commits, as a responder makes them: the model talks in between.
 -- -D base=N: where the numbers of this run begin. Ids grow with time, as the responders' do; as 32 decimal digits they are UUIDs.
@@ -8,24 +8,13 @@
 WITH session AS (
  INSERT INTO chat_sessions (id, user_id, anonymous, name, agent_id, title, message_count)
  VALUES (lpad(:question, 32, '0')::uuid, lpad(:client_id, 32, '0')::uuid, 'true'::boolean, lpad(:question, 36, '0'), 'instant', 'Question', 2)
- ON CONFLICT (user_id, name) DO UPDATE
- SET updated_at = now(), message_count = chat_sessions.message_count + 2,
-  title = CASE WHEN chat_sessions.title = '' THEN excluded.title ELSE chat_sessions.title END
- RETURNING id
 ), question AS (
  INSERT INTO chat_messages (id, session_id, client_id, role, content, parts, status, agent_id, ended_at)
- SELECT lpad(:question, 32, '0')::uuid, session.id, nullif('', ''), 'user', 'Question 12345', nullif('', '')::jsonb, 'complete', 'instant', now() FROM session
-), answer AS (
- INSERT INTO chat_messages (id, session_id, parent_id, client_id, role, content, status, agent_id, provider, model,
+ VALUES (lpad(:question, 32, '0')::uuid, lpad(:question, 32, '0')::uuid, nullif('', ''), 'user', 'Question 12345', nullif('', '')::jsonb, 'complete', 'instant', now())
+) INSERT INTO chat_messages (id, session_id, parent_id, client_id, role, content, status, agent_id, provider, model,
   owner_node, owner_slot, owner_generation)
- SELECT lpad(:answer, 32, '0')::uuid, session.id, lpad(:question, 32, '0')::uuid, nullif('', ''), 'assistant', '', 'streaming', 'instant', 'custom', 'sim-n20-d0',
-  'pgbench', 1::integer, 1::bigint FROM session
-) SELECT role, content FROM (
- SELECT role, content, created_at, id, sum(octet_length(content)) OVER (ORDER BY created_at DESC, id DESC) AS bytes FROM (
-  SELECT m.role, m.content, m.created_at, m.id FROM chat_messages m JOIN chat_sessions s ON s.id = m.session_id
-  WHERE s.user_id = lpad(:client_id, 32, '0')::uuid AND s.name = lpad(:question, 36, '0') AND m.status IN ('complete', 'stopped', 'interrupted') AND m.content <> ''
-  ORDER BY m.created_at DESC, m.id DESC LIMIT 0::bigint) newest
-) history WHERE bytes <= 24000::bigint ORDER BY created_at, id;
+ VALUES (lpad(:answer, 32, '0')::uuid, lpad(:question, 32, '0')::uuid, lpad(:question, 32, '0')::uuid, nullif('', ''), 'assistant', '', 'streaming', 'instant',
+  'custom', 'sim-n20-d0', 'pgbench', 1::integer, 1::bigint);
 UPDATE chat_messages SET content = 'tok0 tok1 tok2 tok3 tok4 tok5 tok6 tok7 tok8 tok9 tok10 tok11 tok12 tok13 tok14 tok15 tok16 tok17 tok18 tok19 ',
  status = 'complete', finish_reason = nullif('stop', ''), error_code = NULL,
  prompt_tokens = 4::bigint, completion_tokens = 20::bigint, total_tokens = 24::bigint,
