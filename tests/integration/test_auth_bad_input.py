@@ -312,7 +312,7 @@ def test_the_page_of_frontend_url_may_read_every_answer(stack, path, status):
     answer = stack.get(path, headers={"Origin": ORIGIN})
     assert answer.status == status and "Origin" in answer.header("Vary")
     assert cors(answer) == {"access-control-allow-origin": ORIGIN, "access-control-allow-credentials": "true",
-                            "access-control-expose-headers": "X-Request-Id, X-LLMChat-Overhead-Us, X-Chat-Id, Retry-After, "
+                            "access-control-expose-headers": "X-Request-Id, X-LLMChat-Overhead-Us, X-Chat-Id, Idempotent-Replayed, Retry-After, "
                                                              "Retry-After-Ms, X-Should-Retry, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, "
                                                              "X-RateLimit-Limit-Requests, X-RateLimit-Remaining-Requests, X-RateLimit-Reset-Requests, "
                                                              "X-RateLimit-Limit-Tokens, X-RateLimit-Remaining-Tokens, X-RateLimit-Reset-Tokens"}

@@ -320,10 +320,10 @@ def test_a_right_current_password_does_not_pass_once_too_many_were_wrong(stack, 
     """The right one is on its way when the fifth wrong one is counted: the last statement decides."""
     name_key = f"encode(sha256(convert_to(lower({literal(person.username)}), 'UTF8')), 'hex')"
     change = {"currentPassword": person.password, "newPassword": "never-to-be-taken"}
-    with concurrent.futures.ThreadPoolExecutor(9) as crowd:
+    with concurrent.futures.ThreadPoolExecutor(17) as crowd:
         # The threads of both responders are busy for a while: the right one waits there after its look at the count.
         busy = [crowd.submit(ask, stack, slot, "POST", LOGIN, {"username": new_name("nobody"), "password": "wrong, of course"})
-                for slot in (1, 2) for _ in range(4)]
+                for slot in (1, 2) for _ in range(8)]
         concurrent.futures.wait(busy, return_when=concurrent.futures.FIRST_COMPLETED)
         right = crowd.submit(person.post, "/api/auth/change-password", json=change)
         time.sleep(0.05)  # if that is too short the test proves less, and passes
