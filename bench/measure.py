@@ -282,7 +282,7 @@ class CachedList:
 
 
 class Outage:
-    """Streams of a healthy agent, with nothing beside them and then beside fifty questions a second to one whose provider always fails."""
+    """Streams of one agent beside fifty questions a second to another: first its provider answers at once, then another's always fails."""
 
     name = "outage"
     RATE = 50
@@ -300,26 +300,28 @@ class Outage:
         rig.renew_pool()
         rig.warm_up()
         responders = rig.stack.responders()
-        alone = self.streams(rig)
+        well, _ = self.streams_beside(rig, "instant")
         before = rig.stack.stats()["errors"]
-        with concurrent.futures.ThreadPoolExecutor(32) as crowd:
-            asking = crowd.submit(self.ask_all, rig, crowd)
-            beside = self.streams(rig)
-            statuses = asking.result()
+        beside, statuses = self.streams_beside(rig, "fails")
         calls = rig.stack.stats()["errors"] - before
-        figures = {"failed": sum(run["n"] - run["completed"] for run in (alone, beside)), "questions": len(statuses),
+        figures = {"failed": sum(run["n"] - run["completed"] for run in (well, beside)), "questions": len(statuses),
                    "refused_by_breaker": statuses.count(503), "other_statuses": sum(status not in (502, 503) for status in statuses),
                    "calls": calls, "calls_over_budget": max(0, calls - 1.2 * len(statuses) - 10),
-                   "first_p99_ms": beside["first_ms"]["p99"], "first_p99_ratio": beside["first_ms"]["p99"] / alone["first_ms"]["p99"]}
+                   "first_p99_ms": beside["first_ms"]["p99"], "first_p99_ratio": beside["first_ms"]["p99"] / well["first_ms"]["p99"]}
         return {"title": self.title, "responders": responders, "figures": figures}
+
+    def streams_beside(self, rig, agent):
+        with concurrent.futures.ThreadPoolExecutor(32) as crowd:
+            asking = crowd.submit(self.ask_all, rig, crowd, agent)
+            return self.streams(rig), asking.result()
 
     def streams(self, rig):
         return rig.finish_load(rig.start_load("streams", "--port", rig.stack.port, "--agent", "outage", *rig.as_users, "--n", 20 * self.seconds,
                                               "--ramp-ms", 1000 * self.seconds, "--tokens", 20, "--timeout-s", self.seconds + 60), self.seconds + 90)
 
-    def ask_all(self, rig, crowd):
+    def ask_all(self, rig, crowd, agent):
         """The statuses of as many questions, each asked in its time."""
-        body = {"agentId": "fails", "messages": [{"role": "user", "content": "Hello"}]}
+        body = {"agentId": agent, "messages": [{"role": "user", "content": "Hello"}]}
         waiting, began = [], time.monotonic()
         for i in range(self.RATE * self.seconds):
             time.sleep(max(0.0, began + i / self.RATE - time.monotonic()))

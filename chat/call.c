@@ -81,7 +81,7 @@ static uint64_t left_ms(const struct call *call)
 {
 	uint64_t now_us = clock_mono_us();
 
-	return call->ask.first_event_until_us > now_us ? (call->ask.first_event_until_us - now_us) / 1000 : 0;
+	return call->ask->first_event_until_us > now_us ? (call->ask->first_event_until_us - now_us) / 1000 : 0;
 }
 
 /* With jitter anything up to it, so that many who failed together do not come back together. */
@@ -108,7 +108,7 @@ static bool pause_and_retry(struct call *call, int err)
 	if (ms >= left_ms(call) || !breakers_take_retry(call->turns->breakers))
 		return false;
 	call->n_retries++;
-	log_info(call->ask.request.log, "provider_retry", "agent", call->agent->id, "reason", call->reason, "status", call->stream.status, "retry",
+	log_info(call->log, "provider_retry", "agent", call->agent->id, "reason", call->reason, "status", call->stream.status, "retry",
 		 call->n_retries, "wait_ms", ms);
 	timer_start(&call->pause, ms);
 	return true;
@@ -117,11 +117,11 @@ static bool pause_and_retry(struct call *call, int err)
 /* May it answer in place of the one that was asked, and can it be told the question? */
 static bool may_stand_in(const struct call *call, const struct agent *agent)
 {
-	const struct llm_request *request = &call->ask.request;
+	const struct llm_request *request = &call->ask->request;
 	struct arena arena = {0};
 	struct str why;
 	size_t which;
-	bool can = agent->active && (call->ask.agents.len == 0 || json_list_has(call->ask.agents, agent->id)) &&
+	bool can = agent->active && (call->ask->agents.len == 0 || json_list_has(call->ask->agents, agent->id)) &&
 		   provider_takes(agent->provider, request->messages, request->n_messages, &arena, &which, &why);
 
 	arena_fini(&arena);
@@ -136,7 +136,7 @@ static bool fall_back(struct call *call)
 
 		if (!next || !may_stand_in(call, next))
 			continue;
-		log_info(call->ask.request.log, "provider_fallback", "from", call->agent->id, "to", id, "reason", call->reason);
+		log_info(call->log, "provider_fallback", "from", call->agent->id, "to", id, "reason", call->reason);
 		agent_unref(call->agent);
 		call->agent = agent_ref(next);
 		call->n_retries = 0;
@@ -163,8 +163,8 @@ static void say_farewell(const struct call *call)
 	farewell_say(call->turns->farewells, agent->provider,
 		     &(struct llm_stop){.endpoint = agent->endpoint,
 					.api_key = agent->api_key,
-					.request_id = call->ask.request.log->request_id,
-					.user = call->ask.request.user,
+					.request_id = call->log->request_id,
+					.user = call->user,
 					.task = call->stream.said.task});
 }
 
@@ -198,6 +198,7 @@ static void on_stream_event(struct llm_stream *s, const struct llm_event *event)
 
 	if (!call->heard) {
 		call->heard = true;
+		call->ask = NULL;
 		agent_note_response(call->agent, (int64_t)((clock_mono_us() - s->began_us) / 1000));
 		if (call->passed)
 			breaker_answering(call->turns->breakers, &call->pass);
@@ -230,8 +231,8 @@ static int64_t at_most(int64_t ms, uint64_t left_ms)
 static void send(struct call *call)
 {
 	const struct agent *agent = call->agent;
-	struct llm_request request = call->ask.request;
-	uint64_t now_us = clock_mono_us(), left = left_ms(call), over_us = call->ask.over_until_us;
+	struct llm_request request = call->ask->request;
+	uint64_t now_us = clock_mono_us(), left = left_ms(call), over_us = call->ask->over_until_us;
 
 	request.provider = agent->provider;
 	request.endpoint = agent->endpoint;
@@ -294,7 +295,7 @@ static void try_agent(struct call *call)
 		return;
 	call->place.op.done = on_place;
 	switch (place_take(&call->place, call->turns->loop, call->turns->process, call->turns->siblings, call->agent,
-			   call->ask.first_event_until_us)) {
+			   call->ask->first_event_until_us)) {
 	case PLACE_TAKEN:
 		send(call);
 		break;
@@ -332,7 +333,9 @@ void call_start(struct call *call, struct turns *turns, struct agent *agent, con
 	call->turns = turns;
 	call->agent = agent_ref(agent);
 	call->asked = agent_ref(agent);
-	call->ask = *ask;
+	call->ask = ask;
+	call->user = ask->request.user;
+	call->log = ask->request.log;
 	call->retry_after_s = -1;
 	call->op.cancel = cancel;
 	list_init(&call->over.node);

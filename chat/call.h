@@ -29,7 +29,9 @@ struct call {
 	struct llm_stream stream; /* the last one */
 	/* its own: */
 	struct turns *turns;
-	struct call_ask ask;
+	const struct call_ask *ask; /* borrowed; NULL once somebody answers */
+	struct str user;
+	const struct log_ctx *log;
 	struct place place;
 	struct breaker_pass pass;
 	struct timer pause;

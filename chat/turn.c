@@ -40,7 +40,7 @@ static void count_asked(struct turn *turn, size_t bytes)
 static void drop_ask(struct turn *turn)
 {
 	arena_fini(&turn->ask_arena);
-	turn->ask = (struct turn_request){0};
+	turn->ask = NULL;
 	count_asked(turn, 0);
 }
 
@@ -289,50 +289,49 @@ static struct str copy_ask(struct turn *turn, struct str s)
 static struct llm_message *collect_messages(struct turn *turn, size_t *n)
 {
 	size_t n_history = turn->write.n_history;
-	struct llm_message *list = arena_alloc(&turn->ask_arena, (n_history + turn->ask.n_messages) * sizeof(*list));
+	struct llm_message *list = arena_alloc(&turn->ask_arena, (n_history + turn->ask->n_messages) * sizeof(*list));
 
 	for (*n = 0; *n < n_history; (*n)++) {
 		struct history_row row = turn_write_history(&turn->write, *n);
 
 		list[*n] = (struct llm_message){.role = copy_ask(turn, row.role), .content = copy_ask(turn, row.content)};
 	}
-	for (size_t i = 0; i < turn->ask.n_messages; i++)
-		list[(*n)++] = turn->ask.messages[i];
+	for (size_t i = 0; i < turn->ask->n_messages; i++)
+		list[(*n)++] = turn->ask->messages[i];
 	return list;
 }
 
 static void call_provider(struct turn *turn)
 {
 	uint64_t patience_us = (uint64_t)turn->turns->conf->request_timeout_ms * 1000;
-	struct call_ask ask = {
-		.request = {
-			.user = turn->user_id,
-			.answer_id = uuid_str(&turn->answer_id),
-			.conversation = copy_ask(turn, turn_write_upstream(&turn->write)),
-			.new_conversation = uuid_str(&turn->session_id),
-			.variables = turn->ask.variables,
-			.has_temperature = turn->ask.has_temperature,
-			.temperature = turn->ask.temperature,
-			.max_tokens = turn->ask.max_tokens,
-			.limits_completion = turn->ask.limits_completion,
-			.extra = turn->ask.extra,
-			.log = &turn->log,
-		},
-		.agents = turn->ask.agents,
-		.first_event_until_us = turn->began_us + patience_us,
-		/* REQUEST_TIMEOUT bounds all of a plain call, what has passed already included */
-		.over_until_us = turn->plain ? turn->began_us + patience_us : 0,
-	};
-	struct llm_request *request = &ask.request;
+	struct call_ask *ask = arena_alloc(&turn->ask_arena, sizeof(*ask));
+	struct llm_request *request = &ask->request;
 
+	*request = (struct llm_request){
+		.user = turn->user_id,
+		.answer_id = uuid_str(&turn->answer_id),
+		.conversation = copy_ask(turn, turn_write_upstream(&turn->write)),
+		.new_conversation = uuid_str(&turn->session_id),
+		.variables = turn->ask->variables,
+		.has_temperature = turn->ask->has_temperature,
+		.temperature = turn->ask->temperature,
+		.max_tokens = turn->ask->max_tokens,
+		.limits_completion = turn->ask->limits_completion,
+		.extra = turn->ask->extra,
+		.log = &turn->log,
+	};
 	request->messages = collect_messages(turn, &request->n_messages);
+	ask->agents = turn->ask->agents;
+	ask->first_event_until_us = turn->began_us + patience_us;
+	/* REQUEST_TIMEOUT bounds all of a plain call, what has passed already included. */
+	ask->over_until_us = turn->plain ? ask->first_event_until_us : 0;
 	for (size_t i = 0; i < request->n_messages; i++)
 		turn->prompt_tokens += tokens_estimate(request->messages[i].content) + tokens_estimate(request->messages[i].extra);
 	turn->prompt_tokens += tokens_estimate(turn->agent->system_prompt) + tokens_estimate(request->extra);
 	set_state(turn, TURN_CALLING);
 	turn->call.op.done = on_call_over;
 	turn->call.on_event = on_call_event;
-	call_start(&turn->call, turn->turns, turn->agent, &ask);
+	call_start(&turn->call, turn->turns, turn->agent, ask);
 }
 
 static void on_begun(struct op *op)
@@ -384,26 +383,27 @@ static void keep_request(struct turn *turn, const struct turn_request *request, 
 			.no_content = request->messages[i].no_content,
 			.extra = copy_ask(turn, request->messages[i].extra),
 		};
-	turn->ask = *request;
-	turn->ask.messages = messages;
+	turn->ask = arena_alloc(&turn->ask_arena, sizeof(*turn->ask));
+	*turn->ask = *request;
+	turn->ask->messages = messages;
 	count_asked(turn, n_bytes);
-	turn->ask.variables = copy_ask(turn, request->variables);
-	turn->ask.user_id = copy_ask(turn, request->user_id);
-	turn->ask.agents = copy_ask(turn, request->agents);
-	turn->ask.question = copy_ask(turn, request->question);
-	turn->ask.question_parts = copy_ask(turn, request->question_parts);
-	turn->ask.question_client_id = copy_ask(turn, request->question_client_id);
-	turn->ask.answer_client_id = copy_ask(turn, request->answer_client_id);
-	turn->ask.retry_question_id = copy_ask(turn, request->retry_question_id);
-	turn->ask.extra = copy_ask(turn, request->extra);
-	turn->ask.key.key = copy_ask(turn, request->key.key);
-	turn->ask.key.body_hash = copy_ask(turn, request->key.body_hash);
-	turn->ask.key.instead_of = copy_ask(turn, request->key.instead_of);
+	turn->ask->variables = copy_ask(turn, request->variables);
+	turn->ask->user_id = copy_ask(turn, request->user_id);
+	turn->ask->agents = copy_ask(turn, request->agents);
+	turn->ask->question = copy_ask(turn, request->question);
+	turn->ask->question_parts = copy_ask(turn, request->question_parts);
+	turn->ask->question_client_id = copy_ask(turn, request->question_client_id);
+	turn->ask->answer_client_id = copy_ask(turn, request->answer_client_id);
+	turn->ask->retry_question_id = copy_ask(turn, request->retry_question_id);
+	turn->ask->extra = copy_ask(turn, request->extra);
+	turn->ask->key.key = copy_ask(turn, request->key.key);
+	turn->ask->key.body_hash = copy_ask(turn, request->key.body_hash);
+	turn->ask->key.instead_of = copy_ask(turn, request->key.instead_of);
 }
 
 static void store_beginning(struct turn *turn, bool wants_history)
 {
-	const struct turn_request *ask = &turn->ask;
+	const struct turn_request *ask = turn->ask;
 	struct new_turn row = {
 		.session_id = uuid_str(&turn->session_id),
 		.user_id = ask->user_id,

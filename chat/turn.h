@@ -71,7 +71,7 @@ struct turn {
 	uint64_t created_real_us;
 	/* the turn's own: */
 	struct arena arena;
-	struct turn_request ask; /* in ask_arena, until somebody answers */
+	struct turn_request *ask; /* in ask_arena, until somebody answers */
 	struct arena ask_arena;
 	size_t asked_bytes;    /* in turns->asked_bytes, until the first event */
 	int64_t prompt_tokens; /* estimate */

@@ -84,7 +84,7 @@ static void read_key(struct request *r, struct asking *asking, struct str key)
 	}
 	secret_hash(key, hash);
 	asking->by = PERSON_BY_KEY;
-	asking->credential = arena_copy(&r->arena, str_from(hash));
+	asking->credential = arena_copy(&r->question, str_from(hash));
 }
 
 static void read_token(struct request *r, struct asking *asking, struct str token)
@@ -113,7 +113,7 @@ static enum flow_next identify_start(struct request *r)
 	header = str_trim(request_param(r, "HTTP_AUTHORIZATION"));
 	if (header.len == 0 && params_count(&r->fcgi->params, "HTTP_AUTHORIZATION") <= 1)
 		return FLOW_NEXT;
-	asking = arena_alloc(&r->arena, sizeof(*asking));
+	asking = arena_alloc(&r->question, sizeof(*asking));
 	r->state = asking;
 	r->claims_identity = true;
 	secret = header;
@@ -153,7 +153,7 @@ static enum flow_next find_out(struct request *r, struct asking *asking)
 	asking->era = people_era(r->app->auth->people);
 	asking->request = r;
 	asking->wait.op.done = on_credential_done;
-	arena_on_free(&r->arena, cancel_wait, &asking->wait.op);
+	arena_on_free(&r->question, cancel_wait, &asking->wait.op);
 	if (asking->by == PERSON_BY_KEY)
 		credentials_find_key(credentials, &asking->wait, asking->credential);
 	else

@@ -22,14 +22,18 @@ enum { MAX_KEY = 255, FIRST_PAUSE_MS = 30, MAX_PAUSE_MS = 500, MAX_LOST = 8, KEP
 #define KEY_PARAM  "HTTP_IDEMPOTENCY_KEY"
 
 enum beginning_state {
-	ASKING,    /* waits for r->claim */
-	LOOKING,   /* waits for r->look */
+	ASKING,    /* waits for b->claim */
+	LOOKING,   /* waits for b->look */
 	PAUSING,   /* waits for r->timer, to look again */
 	RESERVING, /* waits for r->reservation */
 	BEGUN,     /* waits for the turn: it may turn out that another has its key */
 };
 
+/* In r->question, with all that it borrows. */
 struct beginning {
+	struct request *r;
+	struct dedup_claim claim; /* on a turn that others may ask for too */
+	struct query look;        /* for the answer to that, while the question may be in r->query */
 	struct turns *turns;
 	size_t held_bytes; /* in turns->asked_bytes, as long as it waits with its question */
 	const struct chat_words *words;
@@ -69,21 +73,28 @@ static enum flow_next refuse_late(struct request *r)
 
 /* ---- an answer is found ---- */
 
-static void let_go(void *beginning)
+static void let_go(struct beginning *b)
 {
-	struct beginning *b = beginning;
-
 	turns_let_go(b->turns, b->held_bytes);
 	b->held_bytes = 0;
 }
 
+static void leave(void *beginning)
+{
+	struct beginning *b = beginning;
+
+	let_go(b);
+	query_fini(&b->look);
+	dedup_leave(&b->claim);
+}
+
+/* The end of the beginning. */
 static enum flow_next read_from(struct request *r, struct beginning *b, struct turn *turn)
 {
-	let_go(b);
 	timer_fini(&r->timer);
-	query_fini(&r->look);
-	query_fini(&r->query); /* the question may be in it */
 	chat_read_from(r, b->words, turn, &b->chat);
+	arena_fini(&r->question);
+	query_fini(&r->query); /* the question may be in it */
 	json_free(r->body); /* a long stream need not keep it */
 	r->body = NULL;
 	return FLOW_NEXT;
@@ -137,8 +148,8 @@ static enum flow_next begin_reserved(struct request *r, struct beginning *b)
 	if (!turn)
 		return request_reject(r, ERR_OVERLOADED);
 	r->reservation = NULL; /* the turn's */
-	if (r->claim.flight)
-		dedup_begun(&r->claim, turn);
+	if (b->claim.flight)
+		dedup_begun(&b->claim, turn);
 	join(r, turn);
 	return await_beginning(r, b);
 }
@@ -147,12 +158,12 @@ static enum flow_next begin_reserved(struct request *r, struct beginning *b)
 static enum flow_next begin(struct request *r, struct beginning *b, struct str instead_of)
 {
 	struct turn_request *ask_for = &b->chat.turn;
-	bool claimed = r->claim.flight != NULL;
+	bool claimed = b->claim.flight != NULL;
 	enum flow_next next;
 
 	b->instead_of = instead_of;
-	ask_for->question_id = claimed ? r->claim.question_id : uuid_new();
-	ask_for->answer_id = claimed ? r->claim.answer_id : uuid_new(); /* sorts after the question */
+	ask_for->question_id = claimed ? b->claim.question_id : uuid_new();
+	ask_for->answer_id = claimed ? b->claim.answer_id : uuid_new(); /* sorts after the question */
 	b->state = RESERVING;
 	next = reserve_start(r, ask_for);
 	return next == FLOW_NEXT ? begin_reserved(r, b) : next;
@@ -182,7 +193,7 @@ static enum flow_next read_stored(struct request *r, struct beginning *b, const 
 
 static void on_looked(struct op *op)
 {
-	flow_wake(CONTAINER_OF(op, struct request, look.op));
+	flow_wake(CONTAINER_OF(op, struct beginning, look.op)->r);
 }
 
 static enum flow_next look(struct request *r, struct beginning *b)
@@ -191,12 +202,12 @@ static enum flow_next look(struct request *r, struct beginning *b)
 
 	b->state = LOOKING;
 	timer_fini(&r->timer);
-	query_fini(&r->look);
-	r->look.op.done = on_looked;
-	if (r->claim.verdict == DEDUP_BEGIN)
-		idempotency_find(r->app->pool, &r->look, owner, b->key, (b->id.ttl_ms + KEPT_MS) / 1000);
+	query_fini(&b->look);
+	b->look.op.done = on_looked;
+	if (b->claim.verdict == DEDUP_BEGIN)
+		idempotency_find(r->app->pool, &b->look, owner, b->key, (b->id.ttl_ms + KEPT_MS) / 1000);
 	else
-		idempotency_answer(r->app->pool, &r->look, owner, uuid_str(&r->claim.answer_id));
+		idempotency_answer(r->app->pool, &b->look, owner, uuid_str(&b->claim.answer_id));
 	return FLOW_WAIT;
 }
 
@@ -241,10 +252,10 @@ static enum flow_next found_key(struct request *r, struct beginning *b)
 	struct idempotency_row row;
 	struct str instead_of;
 
-	if (query_n_rows(&r->look) == 0)
+	if (query_n_rows(&b->look) == 0)
 		return begin(r, b, STR(""));
-	row = idempotency_row(&r->look);
-	instead_of = arena_copy(&r->arena, row.answer_id);
+	row = idempotency_row(&b->look);
+	instead_of = arena_copy(&r->question, row.answer_id);
 	if (row.expired)
 		return begin(r, b, instead_of);
 	if (!str_eq_cstr(row.body_hash, b->id.body))
@@ -253,7 +264,7 @@ static enum flow_next found_key(struct request *r, struct beginning *b)
 		return look_again_later(r, b);
 	if (!row.answer.present || is_live(&row.answer) || (!is_whole(&row.answer) && (!b->seen_live || came_to_nothing(&row.answer))))
 		return begin(r, b, instead_of);
-	dedup_stored(&r->claim, row.answer_id);
+	dedup_stored(&b->claim, row.answer_id);
 	return read_stored(r, b, &row.answer);
 }
 
@@ -264,8 +275,8 @@ static enum flow_next ask_once_more(struct request *r, struct beginning *b)
 	b->state = ASKING;
 	b->missed_us = 0;
 	b->seen_live = false;
-	query_fini(&r->look);
-	return dedup_again(&r->claim) ? on_verdict(r, b) : wait_at_most(r, request_left_ms(r));
+	query_fini(&b->look);
+	return dedup_again(&b->claim) ? on_verdict(r, b) : wait_at_most(r, request_left_ms(r));
 }
 
 /* The row of a turn that is just beginning may still come; but there must be time left to begin one here. */
@@ -280,7 +291,7 @@ static bool may_come(const struct request *r, struct beginning *b)
 
 static enum flow_next found_elsewhere(struct request *r, struct beginning *b)
 {
-	struct stored_answer a = idempotency_stored(&r->look);
+	struct stored_answer a = idempotency_stored(&b->look);
 
 	if (is_live(&a))
 		b->missed_us = 0;
@@ -288,14 +299,14 @@ static enum flow_next found_elsewhere(struct request *r, struct beginning *b)
 		return look_again_later(r, b);
 	if (!a.present || is_old(r, b, &a) || came_to_nothing(&a))
 		return ask_once_more(r, b);
-	dedup_stored(&r->claim, a.id);
+	dedup_stored(&b->claim, a.id);
 	return read_stored(r, b, &a);
 }
 
 /* The turn that we waited for is over; somebody has looked, or it was ours. */
 static enum flow_next found_stored(struct request *r, struct beginning *b)
 {
-	struct stored_answer a = idempotency_stored(&r->look);
+	struct stored_answer a = idempotency_stored(&b->look);
 
 	if (is_live(&a))
 		return look_again_later(r, b); /* its ending waits for the database */
@@ -306,23 +317,23 @@ static enum flow_next found_stored(struct request *r, struct beginning *b)
 
 static enum flow_next on_found(struct request *r, struct beginning *b)
 {
-	if (r->look.op.err) {
-		if (r->claim.flight) /* the others look for themselves, at once rather than one after the other */
-			dedup_stored(&r->claim, uuid_str(&r->claim.answer_id));
-		return request_reject(r, r->look.op.err);
+	if (b->look.op.err) {
+		if (b->claim.flight) /* the others look for themselves, at once rather than one after the other */
+			dedup_stored(&b->claim, uuid_str(&b->claim.answer_id));
+		return request_reject(r, b->look.op.err);
 	}
-	if (r->claim.verdict == DEDUP_BEGIN)
+	if (b->claim.verdict == DEDUP_BEGIN)
 		return found_key(r, b);
-	return r->claim.verdict == DEDUP_ELSEWHERE ? found_elsewhere(r, b) : found_stored(r, b);
+	return b->claim.verdict == DEDUP_ELSEWHERE ? found_elsewhere(r, b) : found_stored(r, b);
 }
 
 /* ---- who else has asked? ---- */
 
 static enum flow_next on_verdict(struct request *r, struct beginning *b)
 {
-	switch (r->claim.verdict) {
+	switch (b->claim.verdict) {
 	case DEDUP_DIFFERS: return request_reject(r, ERR_KEY_REUSED);
-	case DEDUP_JOIN: join(r, r->claim.turn); return await_beginning(r, b);
+	case DEDUP_JOIN: join(r, b->claim.turn); return await_beginning(r, b);
 	case DEDUP_BEGIN: return b->key.len ? look(r, b) : begin(r, b, STR(""));
 	case DEDUP_ELSEWHERE:
 	case DEDUP_STORED: break;
@@ -332,7 +343,7 @@ static enum flow_next on_verdict(struct request *r, struct beginning *b)
 
 static void on_claim_done(struct op *op)
 {
-	flow_wake(CONTAINER_OF(op, struct request, claim.op));
+	flow_wake(CONTAINER_OF(op, struct beginning, claim.op)->r);
 }
 
 static enum flow_next ask(struct request *r, struct beginning *b)
@@ -345,9 +356,9 @@ static enum flow_next ask(struct request *r, struct beginning *b)
 	b->state = ASKING;
 	b->missed_us = 0;
 	b->seen_live = false;
-	query_fini(&r->look);
-	r->claim.op.done = on_claim_done;
-	return dedup_enter(b->turns->dedup, &r->claim, &b->id) ? on_verdict(r, b) : wait_at_most(r, request_left_ms(r));
+	query_fini(&b->look);
+	b->claim.op.done = on_claim_done;
+	return dedup_enter(b->turns->dedup, &b->claim, &b->id) ? on_verdict(r, b) : wait_at_most(r, request_left_ms(r));
 }
 
 enum flow_next chat_begin_finish(struct request *r)
@@ -355,7 +366,7 @@ enum flow_next chat_begin_finish(struct request *r)
 	struct beginning *b = r->state;
 
 	switch (b->state) {
-	case ASKING: return op_waiting(&r->claim.op) ? refuse_late(r) : on_verdict(r, b);
+	case ASKING: return op_waiting(&b->claim.op) ? refuse_late(r) : on_verdict(r, b);
 	case LOOKING: return on_found(r, b);
 	case PAUSING: return look(r, b);
 	case RESERVING: return on_reserved(r, b);
@@ -399,11 +410,13 @@ static void make_id(struct beginning *b)
 
 enum flow_next chat_begin(struct request *r, const struct chat_words *words, const struct chat_request *chat)
 {
-	struct beginning *b = arena_alloc(&r->arena, sizeof(*b));
+	struct beginning *b = arena_alloc(&r->question, sizeof(*b));
 	struct turn_request *turn = &b->chat.turn;
 	struct json_complaint complaint = {0};
 
+	b->r = r;
 	b->turns = r->app->turns;
+	arena_on_free(&r->question, leave, b);
 	b->words = words;
 	b->chat = *chat;
 	if (r->app->closing)
@@ -429,9 +442,8 @@ enum flow_next chat_begin(struct request *r, const struct chat_words *words, con
 	r->state = b;
 	if (b->key.len == 0 && turn->chat_id.len == 0)
 		return begin(r, b, STR(""));
-	arena_on_free(&r->arena, let_go, b);
 	agent_ref(turn->agent); /* it may change while we wait */
-	arena_on_free(&r->arena, unref_agent, turn->agent);
+	arena_on_free(&r->question, unref_agent, turn->agent);
 	make_id(b);
 	return ask(r, b);
 }

@@ -34,8 +34,8 @@ static bool read_parts(struct request *r, const struct json *parts, size_t i, st
 		good = json_complain(c, "messages", "messages[%zu].content has %zu bytes of text; at most %d are taken.", i, text.len,
 				     (int)CHAT_MAX_CONTENT);
 	if (good) {
-		out->content = arena_copy(&r->arena, buf_str(&text));
-		out->parts = arena_copy(&r->arena, json_text(parts));
+		out->content = arena_copy(&r->question, buf_str(&text));
+		out->parts = arena_copy(&r->question, json_text(parts));
 	}
 	buf_fini(&text);
 	return good;

@@ -22,7 +22,7 @@ static bool read_messages(struct request *r, struct chat_request *out, struct js
 
 	if (json_kind(list) != JSON_ARRAY || n < 1 || n > CHAT_MAX_MESSAGES)
 		return json_complain(c, "messages", "messages must be a list of 1 to %d messages.", (int)CHAT_MAX_MESSAGES);
-	messages = arena_alloc(&r->arena, n * sizeof(*messages));
+	messages = arena_alloc(&r->question, n * sizeof(*messages));
 	for (size_t i = 0; i < n; i++)
 		if (!read_message(r, json_at(list, i), i, &messages[i], c))
 			return false;
@@ -70,7 +70,7 @@ static bool read_extras(struct request *r, const struct json *j, struct chat_req
 	if (!absent_or(JSON_OBJECT, json_get(j, "variables")))
 		return json_complain(c, "variables", "variables must be an object.");
 	if (json_get(j, "variables"))
-		out->turn.variables = arena_copy(&r->arena, json_text(json_get(j, "variables")));
+		out->turn.variables = arena_copy(&r->question, json_text(json_get(j, "variables")));
 	if (!absent_or(JSON_ARRAY, json_get(j, "attachments")))
 		return json_complain(c, "attachments", "attachments must be a list.");
 	return json_read_bool(j, "detail", &unused, c);
@@ -81,7 +81,7 @@ bool chat_request_suits(struct request *r, const struct turn_request *turn, stru
 	struct str why = {0};
 	size_t which;
 
-	if (provider_takes(turn->agent->provider, turn->messages, turn->n_messages, &r->arena, &which, &why))
+	if (provider_takes(turn->agent->provider, turn->messages, turn->n_messages, &r->question, &which, &why))
 		return true;
 	return json_complain(c, "messages", "messages[%zu].content: this agent %.*s.", which, STR_ARG(why));
 }

@@ -83,13 +83,12 @@ void flow_end(struct request *r)
 	r->over = true;
 	r->waiting = false;
 	query_fini(&r->query); /* cancels it if it is in flight */
-	query_fini(&r->look);
 	op_cancel(&r->limit.op);
 	reservation_end(r->reservation, false);
 	r->reservation = NULL;
 	cache_ask_end(&r->cached);
 	op_cancel(&r->drop.op);
-	dedup_leave(&r->claim);
+	arena_fini(&r->question);
 	timer_fini(&r->timer);
 	if (r->turn)
 		turn_leave(r->turn, &r->reader);

@@ -17,7 +17,7 @@ enum { MAX_MESSAGE_ID = 128, MAX_COMMENT = 2000, MAX_AGENT_ID = 64 };
 
 static enum flow_next find_start(struct request *r)
 {
-	struct chat_request *chat = arena_alloc(&r->arena, sizeof(*chat));
+	struct chat_request *chat = arena_alloc(&r->question, sizeof(*chat));
 	struct session_owner owner = whose(r);
 	struct json_complaint complaint = {0};
 	struct str data_id = STR("");
@@ -45,7 +45,7 @@ static enum flow_next begin_start(struct request *r)
 {
 	struct chat_request *chat = r->state;
 	struct question_row question = messages_question(&r->query);
-	struct llm_message *message = arena_alloc(&r->arena, sizeof(*message));
+	struct llm_message *message = arena_alloc(&r->question, sizeof(*message));
 	struct turn_request *turn = &chat->turn;
 
 	message->role = STR("user");

@@ -9,7 +9,6 @@
 #include "cache/cache.h"
 #include "cache/ratelimit.h"
 #include "chat/answer.h"
-#include "chat/dedup.h"
 #include "db/query.h"
 #include "handlers/app.h"
 #include "handlers/face.h"
@@ -28,6 +27,7 @@ struct request {
 	struct app *app;           /* borrowed */
 	struct fcgi_request *fcgi; /* borrowed; NULL once it is answered or the client has left */
 	struct arena arena;        /* whatever lives as long as the request */
+	struct arena question;     /* what is needed until there is an answer to read: gone by then */
 	const struct route *route; /* NULL if there is none */
 	enum face face;            /* the path's */
 	struct log_ctx log;
@@ -60,8 +60,6 @@ struct request {
 	struct timer timer;
 	struct turn *turn; /* borrowed while reader is joined */
 	struct reader reader;
-	struct dedup_claim claim; /* on a turn that others may ask for too */
-	struct query look;        /* for the answer to that, while the question may be in query */
 	/* what steps leave for the next ones */
 	struct json *body; /* freed with the request */
 	struct json_parser parser;

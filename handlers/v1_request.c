@@ -34,7 +34,7 @@ static struct str pass_on(struct request *r, const struct json *object, const ch
 	struct str text;
 
 	json_each(object, pass_member, &p);
-	text = b.len ? arena_copy(&r->arena, buf_str(&b)) : STR("");
+	text = b.len ? arena_copy(&r->question, buf_str(&b)) : STR("");
 	buf_fini(&b);
 	return text;
 }
@@ -89,7 +89,7 @@ static bool read_messages(struct request *r, struct chat_request *out, struct js
 
 	if (json_kind(list) != JSON_ARRAY || n < 1 || n > CHAT_MAX_MESSAGES)
 		return json_complain(c, "messages", "messages must be a list of 1 to %d messages.", (int)CHAT_MAX_MESSAGES);
-	messages = arena_alloc(&r->arena, n * sizeof(*messages));
+	messages = arena_alloc(&r->question, n * sizeof(*messages));
 	for (size_t i = 0; i < n; i++)
 		if (!read_message(r, json_at(list, i), i, &messages[i], c))
 			return false;

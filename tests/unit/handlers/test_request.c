@@ -23,6 +23,7 @@ static void finds_a_route_and_its_parameters(void **state)
 	assert_string_equal(r.route->pattern, "/api/chat/sessions/:id/messages");
 	assert_true(str_eq(r.path_params[0], STR("a/b")));
 	arena_fini(&r.arena);
+	arena_fini(&r.question);
 }
 
 static void a_slash_at_the_end_and_head_change_nothing(void **state)
@@ -34,6 +35,7 @@ static void a_slash_at_the_end_and_head_change_nothing(void **state)
 	assert_non_null(r.route);
 	assert_string_equal(r.route->pattern, "/api/agents");
 	arena_fini(&r.arena);
+	arena_fini(&r.question);
 }
 
 static void refuses_paths_that_only_look_alike(void **state)
@@ -49,6 +51,7 @@ static void refuses_paths_that_only_look_alike(void **state)
 		if (r.route)
 			fail_msg("%s found %s", paths[i], r.route->pattern);
 		arena_fini(&r.arena);
+		arena_fini(&r.question);
 	}
 }
 
@@ -63,6 +66,7 @@ static void names_the_methods_that_a_path_takes(void **state)
 	router_put_allow(&r, allow, sizeof(allow));
 	assert_string_equal(allow, "Allow: POST\r\n");
 	arena_fini(&r.arena);
+	arena_fini(&r.question);
 }
 
 static void decodes_the_query_string(void **state)
@@ -79,6 +83,7 @@ static void decodes_the_query_string(void **state)
 	assert_true(request_query(&r, "f", &value) && str_eq(value, STR("%")));
 	assert_false(request_query(&r, "g", &value));
 	arena_fini(&r.arena);
+	arena_fini(&r.question);
 }
 
 static void finds_a_cookie_among_others(void **state)
@@ -108,6 +113,7 @@ static void drop(struct request *r)
 {
 	json_free(r->body);
 	arena_fini(&r->arena);
+	arena_fini(&r->question);
 }
 
 static void every_wrong_field_is_named(void **state)
