@@ -99,7 +99,7 @@ static void write_id(struct breaker_entry *e, struct str id)
 /* False: whoever claimed the entry has not written it yet. */
 static bool read_id(const struct breaker_entry *e, char out[BREAKER_ID_BYTES + 1])
 {
-	uint64_t words[BREAKER_ID_BYTES / 8];
+	uint64_t words[BREAKER_ID_BYTES / 8] = {0};
 
 	for (size_t i = 0; i < N_ELEMENTS(words); i++)
 		words[i] = atomic_load(&e->id[i]);

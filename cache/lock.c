@@ -55,10 +55,12 @@ static void free_ending(struct ending *e)
 
 void locks_free(struct locks *locks)
 {
+	struct list *node;
+
 	if (!locks)
 		return;
-	while (!list_empty(&locks->endings))
-		free_ending(CONTAINER_OF(locks->endings.next, struct ending, node));
+	while ((node = list_pop(&locks->endings)))
+		free_ending(CONTAINER_OF(node, struct ending, node));
 	script_fini(&locks->release);
 	script_fini(&locks->write);
 	free(locks);

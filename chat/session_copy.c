@@ -16,7 +16,7 @@ struct str session_copy_id(struct session_copy_id *id, struct str user_id, struc
 
 void session_copy_drop(struct cache *cache, struct str user_id, struct str chat_id)
 {
-	struct session_copy_id id;
+	struct session_copy_id id = {.text = ""};
 
 	cache_drop(cache, CACHE_SESSION, session_copy_id(&id, user_id, chat_id));
 }

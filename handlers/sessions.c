@@ -128,7 +128,7 @@ const struct step sessions_messages_steps[] = {
 static enum flow_next ask_for_copy(struct request *r)
 {
 	struct session_owner owner = whose(r);
-	struct session_copy_id id;
+	struct session_copy_id id = {.text = ""};
 
 	if (owner.agents.len)
 		return FLOW_NEXT;
