@@ -165,6 +165,7 @@ static enum flow_next begin(struct request *r, struct beginning *b, struct str i
 	ask_for->question_id = claimed ? b->claim.question_id : uuid_new();
 	ask_for->answer_id = claimed ? b->claim.answer_id : uuid_new(); /* sorts after the question */
 	b->state = RESERVING;
+	timer_fini(&r->timer); /* of the claim: a reservation has deadlines of its own, and only it may wake us */
 	next = reserve_start(r, ask_for);
 	return next == FLOW_NEXT ? begin_reserved(r, b) : next;
 }
