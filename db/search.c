@@ -25,14 +25,13 @@ void search_index(struct pool *pool, struct query *q, int64_t max)
 
 /* Slices are asked one after the other, the newest first, until there are 100 candidates: what is common costs little more than what is
  * rare. OFFSET 0 keeps each step where it is: no plan may begin with the sessions. A short text that matches is better than a long one, a
- * title better than a message, more matches and younger ones are better. Snippets are what takes longest: only the best five sessions have
- * up to three. */
+ * title better than a message, more matches and younger ones are better. Texts come whole: only the best five sessions have up to three. */
 static const struct statement find = {
 	"search",
 	"WITH asked AS MATERIALIZED (SELECT * FROM search_query($2)),"
 	" found AS MATERIALIZED ("
 	"  SELECT e.id, e.session_id, e.title IS NOT NULL AS in_title, e.ended_at,"
-	"   CASE WHEN e.title IS NULL THEN 1 / (1 + e.n_words / 200.0) ELSE 1 + 1 / (1 + e.n_words / 10.0) END AS score"
+	"   CASE WHEN e.title IS NULL THEN 1 / (1 + e.n_words / 200::float8) ELSE 1 + 1 / (1 + e.n_words / 10::float8) END AS score"
 	"  FROM asked a CROSS JOIN LATERAL ("
 	"   SELECT to_hex(id) || '.' AS name FROM search_slices WHERE owner_id = $1::uuid AND a.wanted IS NOT NULL"
 	"   ORDER BY id DESC OFFSET 0) slice"
@@ -48,18 +47,19 @@ static const struct statement find = {
 	"  ) e LIMIT 100"
 	"), best AS MATERIALIZED ("
 	"  SELECT *, row_number() OVER (ORDER BY score DESC, newest DESC) AS place FROM ("
-	"   SELECT session_id, max(ended_at) AS newest, max(score) + ln(count(*)) / 4"
-	"    - ln(1 + greatest(extract(epoch FROM now() - max(ended_at)), 0) / 2592000) / 8 AS score FROM found GROUP BY session_id) g"
+	"   SELECT session_id, max(ended_at) AS newest, max(score) + ln(count(*)::float8) / 4"
+	"    - ln(1 + greatest(date_part('epoch', now() - max(ended_at)), 0) / 2592000) / 8 AS score,"
+	"    array_agg(id) FILTER (WHERE NOT in_title) AS messages"
+	"   FROM (SELECT * FROM found ORDER BY score DESC, ended_at DESC) f GROUP BY session_id) g"
 	"  ORDER BY score DESC, newest DESC LIMIT $3::integer"
 	") SELECT a.wanted IS NOT NULL, s.id, s.name, s.title, s.agent_id, " UPDATED_AT ", round(b.score::numeric, 3),"
-	" m.id, m.role, " CREATED_AT ", t.snippet, t.folded, (SELECT string_agg(r, ' ') FROM unnest(a.runs) r),"
-	" (SELECT string_agg(CASE WHEN length(w) > 2 THEN rtrim(w, 'eiy') ELSE w END, ' ') FROM unnest(a.stems) w)"
+	" m.id, m.role, " CREATED_AT ","
+	" CASE WHEN octet_length(m.content) <= 65536 THEN m.content ELSE search_head(m.content) END, octet_length(m.content) > 65536,"
+	" array_to_string(a.runs, ' '), array_to_string(a.stems, ' ')"
 	" FROM asked a LEFT JOIN best b ON true LEFT JOIN chat_sessions s ON s.id = b.session_id"
-	" LEFT JOIN LATERAL (SELECT f.id, f.score, f.ended_at FROM found f WHERE f.session_id = b.session_id AND NOT f.in_title"
-	"  ORDER BY f.score DESC, f.ended_at DESC LIMIT CASE WHEN b.place <= 5 THEN 3 ELSE 1 END) f ON true"
+	" LEFT JOIN LATERAL unnest(b.messages[:CASE WHEN b.place <= 5 THEN 3 ELSE 1 END]) WITH ORDINALITY AS f (id, n) ON true"
 	" LEFT JOIN chat_messages m ON m.id = f.id"
-	" LEFT JOIN LATERAL search_snippet(m.content, a.runs, a.stems) t ON m.id IS NOT NULL"
-	" ORDER BY b.place, f.score DESC, f.ended_at DESC",
+	" ORDER BY b.place, f.n",
 	5,
 };
 
@@ -92,10 +92,10 @@ struct search_row search_row(const struct query *q, size_t i)
 		.message_id = query_col(q, i, 7),
 		.role = query_col(q, i, 8),
 		.created_at = query_col(q, i, 9),
-		.snippet = query_col(q, i, 10),
-		.folded = query_col(q, i, 11),
+		.text = query_col(q, i, 10),
+		.cut = query_col_bool(q, i, 11),
 		.runs = query_col(q, i, 12),
-		.beginnings = query_col(q, i, 13),
+		.stems = query_col(q, i, 13),
 	};
 }
 

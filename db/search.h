@@ -23,8 +23,9 @@ struct search_row {
 	struct str session_id, chat_id, title, agent_id, updated_at;
 	struct str score; /* a JSON number */
 	bool has_message; /* false: only the title matches */
-	struct str message_id, role, created_at, snippet;
-	struct str folded;           /* the snippet as it is compared: as many characters, in lower case, but for rare letters */
-	struct str runs, beginnings; /* of what was looked for, with blanks between: what stands anywhere, and what words begin with */
+	struct str message_id, role, created_at;
+	struct str text; /* of the message what can be found: the first 64 KB */
+	bool cut;        /* there is more of it */
+	struct str runs, stems; /* of what was looked for, with blanks between: what stands anywhere, and stems of words */
 };
 struct search_row search_row(const struct query *q, size_t i);

@@ -28,7 +28,6 @@ libhandlers_a_SOURCES = \
 	handlers/face.h \
 	handlers/flow.c handlers/flow.h \
 	handlers/health.c handlers/health.h \
-	handlers/highlight.c handlers/highlight.h \
 	handlers/history.c handlers/history.h \
 	handlers/health_detailed.c \
 	handlers/host.c handlers/host.h \
@@ -49,6 +48,7 @@ libhandlers_a_SOURCES = \
 	handlers/session_json.c handlers/session_json.h \
 	handlers/session_list.c handlers/session_list.h \
 	handlers/sessions.c handlers/sessions.h \
+	handlers/snippet.c handlers/snippet.h \
 	handlers/whose.c handlers/whose.h \
 	handlers/v1_chat.c handlers/v1_chat.h \
 	handlers/v1_error.c handlers/v1_error.h \

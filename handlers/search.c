@@ -3,8 +3,8 @@
 
 #include "auth/people.h"
 #include "db/search.h"
-#include "handlers/highlight.h"
 #include "handlers/request.h"
+#include "handlers/snippet.h"
 
 enum { DEFAULT_LIMIT = 20, MAX_AGENT_ID = 64 };
 
@@ -54,9 +54,7 @@ static void put_match(struct json_writer *w, const struct search_row *row)
 	json_add_str(w, "messageId", row->message_id);
 	json_add_str(w, "role", row->role);
 	json_add_str(w, "createdAt", row->created_at);
-	json_add_str(w, "snippet", row->snippet);
-	json_key(w, "ranges");
-	highlight_put(w, row->folded, row->runs, row->beginnings);
+	snippet_add(w, row->text, row->cut, (struct snippet_terms){row->runs, row->stems});
 	json_close(w, '}');
 }
 

@@ -20,3 +20,8 @@ check_PROGRAMS += tests/unit/handlers/test_v1
 tests_unit_handlers_test_v1_SOURCES = tests/unit/handlers/test_v1.c tests/unit/support.h
 tests_unit_handlers_test_v1_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_handlers_test_v1_LDADD = $(tests_unit_handlers_test_request_LDADD)
+
+check_PROGRAMS += tests/unit/handlers/test_snippet
+tests_unit_handlers_test_snippet_SOURCES = tests/unit/handlers/test_snippet.c tests/unit/support.h
+tests_unit_handlers_test_snippet_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_handlers_test_snippet_LDADD = $(tests_unit_handlers_test_request_LDADD)
