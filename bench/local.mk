@@ -12,5 +12,5 @@ bench_load_SOURCES = \
 bench_load_CPPFLAGS = $(AM_CPPFLAGS) $(UV_CFLAGS)
 bench_load_LDADD = libbase.a $(UV_LIBS) $(SODIUM_LIBS) $(ARGON2_LIBS) $(JSON_LIBS)
 
-EXTRA_DIST += bench/README.md bench/run bench/streams bench/completions bench/faults bench/soak bench/limits bench/pages bench/turn.sql bench/floor.conf.in \
-	bench/faults.py bench/main.py bench/measure.py bench/report.py bench/rig.py bench/search.py bench/search.sql bench/soak.py
+EXTRA_DIST += bench/README.md bench/run bench/streams bench/completions bench/faults bench/soak bench/limits bench/turn.sql bench/floor.conf.in \
+	bench/faults.py bench/main.py bench/measure.py bench/report.py bench/rig.py bench/search.sql bench/soak.py

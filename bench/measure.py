@@ -3,11 +3,13 @@
 import concurrent.futures
 import contextlib
 import http.client
+import random
 import re
 import shutil
 import statistics
 import subprocess
 import time
+import urllib.parse
 
 import rig as rigs
 from rig import HERE, DatabaseSampler, pss_kb
@@ -24,8 +26,12 @@ def stream_model(tokens, gap_ms):
     return f"sim-n{tokens}-d{gap_ms}", gap_ms
 
 
+def add_agent(name, model):
+    AGENTS[name] = (model, {})
+
+
 def add_stream_agent(name, tokens, gap_ms):
-    AGENTS[name] = (stream_model(tokens, gap_ms)[0], {})
+    add_agent(name, stream_model(tokens, gap_ms)[0])
 
 
 class Streams:
@@ -232,6 +238,17 @@ class TokenCheck:
         return statistics.median(values)
 
 
+def get_for_a_while(rig, connections, seconds, *what):
+    """GETs over kept connections that ask without a pause: the report, with the CPU that each part took for a call, the warm-up included."""
+    before = rig.cpu()
+    load = rig.start_load("get", "--port", rig.stack.port, *what, "--n", connections, "--warmup-s", 1, "--duration-s", seconds + 1, "--timeout-s", 30)
+    report = rig.finish_load(load, seconds + 60)
+    calls = max(report["completed"], 1) * (seconds + 1) / seconds
+    report["us_a_call"] = {part: s * 1e6 / calls for part, s in rig.cpu_used(before, rig.cpu()).items()}
+    report["us_a_call"]["load"] = report["own"]["cpu_s"] * 1e6 / calls
+    return report
+
+
 class CachedList:
     """GET /api/agents of logged-in users over kept connections, beside answers through the same nginx and responders that are always the same:
     one that is not counted for anybody, and one that is, in Redis, as the list is."""
@@ -266,19 +283,80 @@ class CachedList:
         return {"title": self.title, "responders": responders, "rates": rounds, "figures": figures}
 
     def one_run(self, rig, path, expected):
-        before = rig.cpu()
-        load = rig.start_load("get", "--port", rig.stack.port, "--path", path, "--expect", expected, "--bearer-file", self.tokens, "--n", self.connections,
-                              "--warmup-s", 1, "--duration-s", self.seconds + 1, "--timeout-s", 30)
-        report = rig.finish_load(load, self.seconds + 60)
-        report["us_a_call"] = {part: s * 1e6 / max(report["completed"], 1) for part, s in rig.cpu_used(before, rig.cpu()).items()}
-        report["us_a_call"]["load"] = report["own"]["cpu_s"] * 1e6 / max(report["completed"], 1)
-        return report
+        return get_for_a_while(rig, self.connections, self.seconds, "--path", path, "--expect", expected, "--bearer-file", self.tokens)
 
     @staticmethod
     def counts(rig):
         """Of all responders: what the siblings of the one that answers say is up to a second old."""
         time.sleep(1.2)
         return rig.stack.get("/health/detailed").json()["components"]["cache"]["agents"]
+
+
+class Pages:
+    """Lists, pages and searches of a user with 10,000 sessions and 100,000 messages, beside ten others with as many together."""
+
+    name = "pages"
+    OWNER = "bench-0"
+
+    def __init__(self, connections, seconds):
+        self.connections, self.seconds = connections, seconds
+        add_agent("bench", "sim-n5-d20")
+
+    @property
+    def title(self):
+        return f"a user with 10,000 sessions and 100,000 messages: {self.connections} connections that ask without a pause, {self.seconds:g} s each"
+
+    def measure(self, rig):
+        self.fill(rig)
+        rig.renew_pool()
+        responders = rig.stack.responders()
+        runs = {what: get_for_a_while(rig, self.connections, self.seconds, "--path-file", self.paths(rig, what, paths), "--bearer-file", self.token(rig))
+                for what, paths in self.questions(rig).items()}
+        figures = {"failed": sum(run["failed"] + run["unfinished"] for run in runs.values())}
+        for what, run in runs.items():
+            figures[f"{what}_p50_ms"], figures[f"{what}_p99_ms"] = run["whole_ms"]["p50"], run["whole_ms"]["p99"]
+        figures["worst_p99_ms"] = max(run["whole_ms"]["p99"] for run in runs.values())
+        return {"title": self.title, "responders": responders, "rates": [runs], "figures": figures}
+
+    @staticmethod
+    def fill(rig):
+        """Straight into PostgreSQL; the search index by its own function, as the responders' job does it a little at a time."""
+        rig.stack.pool("stop")
+        rig.stack.sql((HERE / "search.sql").read_text(encoding="utf-8"), superuser=True)
+        while int(rig.stack.sql_one("SELECT search_index(5000)", superuser=True)) > 0:
+            pass
+        rig.stack.sql("VACUUM ANALYZE", superuser=True)
+        rig.stack.sql("CHECKPOINT", superuser=True)
+        rig.stack.pool("start")
+        rig.stack.wait_until_ready()
+
+    @staticmethod
+    def questions(rig):
+        """{what: [address]}"""
+        mine = f"FROM chat_messages m JOIN chat_sessions s ON s.id = m.session_id JOIN users u ON u.id = s.user_id WHERE u.username = '{Pages.OWNER}'"
+        chats = [name for name, in rig.stack.sql(f"SELECT DISTINCT s.name {mine} ORDER BY 1 LIMIT 500", superuser=True)]
+        # Words as people write them, and so ask for them: what stands in thousands of messages is asked for more often than what stands in few.
+        texts = [text for text, in rig.stack.sql(f"SELECT m.content {mine} ORDER BY m.id LIMIT 3000", superuser=True)]
+        picked = random.Random(1)
+        words = [picked.choice(re.findall(r"[a-z]+|[\u4e00-\u9fff]{2}", text)) for text in texts]
+        rare = [re.search(r"rare\w+", text).group() for text in texts]
+        return {"list": ["/api/chat-sessions"], "list_of_agent": ["/api/chat-sessions?agentId=bench"], "history": ["/api/chat/history"],
+                "session": [f"/api/chat-sessions/{name}" for name in chats], "messages": [f"/api/chat/sessions/{name}/messages" for name in chats],
+                "search_any": ["/api/chat-sessions/search?q=" + urllib.parse.quote(word) for word in words],
+                "search_rare": ["/api/chat-sessions/search?q=" + word for word in rare]}
+
+    @staticmethod
+    def paths(rig, what, paths):
+        path = rig.dir / f"paths-{what}"
+        path.write_text("\n".join(paths) + "\n", encoding="ascii")
+        return path
+
+    @staticmethod
+    def token(rig):
+        path = rig.dir / "token-of-owner"
+        path.touch(mode=0o600)
+        path.write_text(rig.stack.ctl("token", "issue", "--user", Pages.OWNER).stdout)
+        return path
 
 
 class Outage:
@@ -290,7 +368,7 @@ class Outage:
     def __init__(self, seconds):
         self.seconds = seconds
         add_stream_agent("outage", 20, 50)
-        AGENTS["fails"] = ("sim-err500", {})
+        add_agent("fails", "sim-err500")
 
     @property
     def title(self):
@@ -334,8 +412,8 @@ def everything(quick):
     if quick:
         return [Streams("memory", 200, 500, 4, 1000, systems=("ours",), memory=True), Streams("ramp", 200, 200, 20, 50),
                 Streams("burst", 200, 0, 20, 50), Streams("crowd", 1000, 1000, 5, 1000, systems=("floor", "ours"), memory=True), Completions(64, 3), TokenCheck(500),
-                CachedList(64, 2, rounds=1), Outage(5)]
+                CachedList(64, 2, rounds=1), Outage(5), Pages(16, 2)]
     return [Streams("memory", 1000, 2000, 10, 1000, systems=("ours",), memory=True), Streams("ramp", 1000, 1000, 20, 50, rounds=3),
             Streams("burst", 1000, 0, 20, 50, rounds=3),
             Streams("crowd", 5000, 4000, 15, 1000, systems=("floor", "ours"), memory=True), Completions(64, 10), TokenCheck(2000), CachedList(64, 5),
-            Outage(60)]
+            Outage(60), Pages(16, 8)]

@@ -22,6 +22,7 @@ void options_print_usage(void)
 	      "  --agent NAME             agent, or with --kind openai model (bench)\n"
 	      "  --body JSON              body instead of the usual one: @i@ is the request's number, @a@ the agent\n"
 	      "  --path PATH              address instead of the kind's\n"
+	      "  --path-file FILE         addresses, one a line, that GETs take in turn\n"
 	      "  --expect TEXT            what each answer to a GET has in it (\"{\")\n"
 	      "  --header 'NAME: VALUE'   one more header line\n"
 	      "  --bearer-file FILE       access tokens or keys, one a line, that the requests take in turn\n"
@@ -71,7 +72,7 @@ static bool read_seconds(const char *name, const char *value, uint64_t *us)
 	return true;
 }
 
-static bool read_bearers(struct options *o, const char *name, const char *path)
+static bool read_lines(struct lines *lines, const char *name, const char *path)
 {
 	FILE *f = fopen(path, "re");
 	size_t n;
@@ -79,23 +80,29 @@ static bool read_bearers(struct options *o, const char *name, const char *path)
 	if (!f)
 		return complain(name, path);
 	do {
-		n = fread(buf_reserve(&o->bearer_text, 65536), 1, 65536, f);
-		o->bearer_text.len += n;
+		n = fread(buf_reserve(&lines->text, 65536), 1, 65536, f);
+		lines->text.len += n;
 	} while (n > 0);
 	fclose(f);
-	o->bearers = mem_alloc((o->bearer_text.len + 1) * sizeof(*o->bearers)); /* more than there can be */
-	for (struct str rest = buf_str(&o->bearer_text), line; rest.len > 0;) {
+	lines->line = mem_alloc((lines->text.len + 1) * sizeof(*lines->line)); /* more than there can be */
+	for (struct str rest = buf_str(&lines->text), line; rest.len > 0;) {
 		line = str_trim(str_cut(&rest, '\n'));
 		if (line.len)
-			o->bearers[o->n_bearers++] = line;
+			lines->line[lines->n++] = line;
 	}
-	return o->n_bearers > 0 || complain(name, path);
+	return lines->n > 0 || complain(name, path);
+}
+
+static void lines_fini(struct lines *lines)
+{
+	free(lines->line);
+	buf_fini(&lines->text);
 }
 
 void options_fini(struct options *o)
 {
-	free(o->bearers);
-	buf_fini(&o->bearer_text);
+	lines_fini(&o->bearers);
+	lines_fini(&o->paths);
 }
 
 enum {
@@ -107,6 +114,7 @@ enum {
 	O_EXPECT = 'e',
 	O_HEADER = 'H',
 	O_BEARERS = 'A',
+	O_PATHS = 'F',
 	O_N = 'n',
 	O_RAMP = 'r',
 	O_DURATION = 'd',
@@ -133,6 +141,7 @@ static const struct option names[] = {
 	{"expect", 1, NULL, O_EXPECT},
 	{"header", 1, NULL, O_HEADER},
 	{"bearer-file", 1, NULL, O_BEARERS},
+	{"path-file", 1, NULL, O_PATHS},
 	{"n", 1, NULL, O_N},
 	{"ramp-ms", 1, NULL, O_RAMP},
 	{"duration-s", 1, NULL, O_DURATION},
@@ -173,7 +182,8 @@ static bool read_option(struct options *o, int option, const char *name, const c
 	case O_PATH: o->path = value; return true;
 	case O_EXPECT: o->expected = value; return true;
 	case O_HEADER: o->headers = value; return true;
-	case O_BEARERS: return read_bearers(o, name, value);
+	case O_BEARERS: return read_lines(&o->bearers, name, value);
+	case O_PATHS: return read_lines(&o->paths, name, value);
 	case O_N: return read_number(name, value, MAX_CLIENTS, &o->n);
 	case O_RAMP: o->ramp_us = read_number(name, value, 3600000, &n) ? (uint64_t)n * MS : UINT64_MAX; return o->ramp_us != UINT64_MAX;
 	case O_THINK: o->think_us = read_number(name, value, 3600000, &n) ? (uint64_t)n * MS : UINT64_MAX; return o->think_us != UINT64_MAX;

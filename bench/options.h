@@ -10,15 +10,21 @@ enum mode {
 	MODE_WRONG,   /* requests that must be refused, each with a proper error */
 };
 
+/* The lines of a file that are not empty. */
+struct lines {
+	struct buf text;
+	struct str *line; /* n of them, owned */
+	size_t n;
+};
+
 struct options {
 	enum mode mode;
 	struct check_plan plan;
 	uint16_t port;
 	const char *path, *body, *headers, *agent, *expected; /* borrowed from argv or literals; body is a template, see request.h */
 	size_t n;                                  /* streams, or connections */
-	struct buf bearer_text;                    /* owned: of the file */
-	struct str *bearers;                       /* owned: its lines; request i has number i of them, and after the last the first */
-	size_t n_bearers;
+	struct lines bearers;                      /* request i has number i of them, and after the last the first */
+	struct lines paths;                        /* the same, of GETs */
 	size_t n_cookies;                          /* visitors that take turns; 0: each request is a new one's */
 	uint64_t ramp_us, duration_us, warmup_us, think_us, timeout_us;
 	size_t leave_after, leave_up_to; /* close after so many events */

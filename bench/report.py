@@ -103,16 +103,17 @@ def say_samples(result):
 
 
 def say_rates(result):
-    print(f"\n{result['title']} (the last round; figures below are medians)")
-    rows = [["", "a second", "failed", "p50 ms", "p99", "max", "| µs a call: responder", "nginx", "load"]]
+    print(f"\n{result['title']}" + (" (the last round; figures below are medians)" if len(result["rates"]) > 1 else ""))
+    rows = [["", "a second", "failed", "p50 ms", "p99", "max", "| µs a call: responder", "nginx", "postgres", "load"]]
     for what, run in result["rates"][-1].items():
         cpu = run["us_a_call"]
         rows.append([what, number(run["per_second"], 0), run["failed"], *(number(run["whole_ms"][p], 2) for p in ("p50", "p99", "max")),
-                     number(cpu["responder"]), number(cpu["nginx"]), number(cpu["load"])])
+                     *(number(cpu[part]) for part in ("responder", "nginx", "postgres", "load"))])
     print(table(rows))
     figures = result["figures"]
-    print(f"  the list reaches {figures['against_constant'] * 100:.0f} % of a constant answer, {figures['against_counted'] * 100:.0f} % of one that is "
-          f"counted in Redis, too; {figures['hit_rate'] * 100:.2f} % of its answers were copies")
+    if "against_constant" in figures:
+        print(f"  the list reaches {figures['against_constant'] * 100:.0f} % of a constant answer, {figures['against_counted'] * 100:.0f} % of one that is "
+              f"counted in Redis, too; {figures['hit_rate'] * 100:.2f} % of its answers were copies")
     say_samples({"runs": result["rates"]})
 
 

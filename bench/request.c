@@ -67,7 +67,9 @@ void request_add(struct buf *out, const struct options *o, uint64_t i, const cha
 
 	body.len = 0;
 	if (o->mode == MODE_GET) {
-		buf_printf(out, "GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\n", o->path);
+		struct str path = o->paths.n ? o->paths.line[i % o->paths.n] : str_from(o->path);
+
+		buf_printf(out, "GET %.*s HTTP/1.1\r\nHost: 127.0.0.1\r\n", STR_ARG(path));
 	} else {
 		expand(&body, o->body, i, o->agent);
 		buf_printf(out, "POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n", o->path,
@@ -75,8 +77,8 @@ void request_add(struct buf *out, const struct options *o, uint64_t i, const cha
 	}
 	if (cookie[0])
 		buf_printf(out, "Cookie: %s\r\n", cookie);
-	if (o->n_bearers)
-		buf_printf(out, "Authorization: Bearer %.*s\r\n", STR_ARG(o->bearers[i % o->n_bearers]));
+	if (o->bearers.n)
+		buf_printf(out, "Authorization: Bearer %.*s\r\n", STR_ARG(o->bearers.line[i % o->bearers.n]));
 	if (o->headers)
 		buf_printf(out, "%s\r\n", o->headers);
 	buf_add_str(out, STR("\r\n"));
