@@ -25,10 +25,14 @@ void search_index(struct pool *pool, struct query *q, int64_t max)
 
 /* Slices are asked one after the other, the newest first, until there are 100 candidates: what is common costs little more than what is
  * rare. OFFSET 0 keeps each step where it is: no plan may begin with the sessions. A short text that matches is better than a long one, a
- * title better than a message, more matches and younger ones are better. Texts come whole: only the best five sessions have up to three. */
+ * title better than a message, more matches and younger ones are better. Sessions are looked at one by one only where some of the owner's
+ * are not to be found; a slice has nobody else's. Texts come whole: only the best five sessions have up to three. */
 static const struct statement find = {
 	"search",
-	"WITH asked AS MATERIALIZED (SELECT * FROM search_query($2)),"
+	"WITH asked AS MATERIALIZED (SELECT *, $4::text IS NOT NULL OR (SELECT"
+	"  counts @? '$.keyvalue() ? (@.key starts with \"deleted/\" && @.value > 0)' FROM session_counts WHERE user_id = $1::uuid) AS "
+	"some_hidden"
+	" FROM search_query($2)),"
 	" found AS MATERIALIZED ("
 	"  SELECT e.id, e.session_id, e.title IS NOT NULL AS in_title, e.ended_at,"
 	"   CASE WHEN e.title IS NULL THEN 1 / (1 + e.n_words / 200::float8) ELSE 1 + 1 / (1 + e.n_words / 10::float8) END AS score"
@@ -38,8 +42,8 @@ static const struct statement find = {
 	"  CROSS JOIN LATERAL (SELECT w.* FROM ("
 	"    SELECT id, session_id, title, ended_at, n_words FROM search_entries"
 	"    WHERE words @@ replace(a.wanted, E'\\x02', slice.name)::tsquery ORDER BY ended_at DESC OFFSET 0) w"
-	"   WHERE EXISTS (SELECT FROM chat_sessions s WHERE s.id = w.session_id AND s.user_id = $1::uuid AND " SHOWN
-	"    AND ($4::text IS NULL OR s.agent_id = $4) AND (w.title IS NULL OR w.title = s.title) OFFSET 0)"
+	"   WHERE (w.title IS NULL AND NOT a.some_hidden OR EXISTS (SELECT FROM chat_sessions s WHERE s.id = w.session_id AND " SHOWN
+	"    AND ($4::text IS NULL OR s.agent_id = $4) AND (w.title IS NULL OR w.title = s.title) OFFSET 0))"
 	"   AND ($5::jsonb IS NULL OR NOT EXISTS (SELECT FROM chat_messages o"
 	"    WHERE o.session_id = w.session_id AND (o.agent_id IS NULL OR NOT $5::jsonb ? o.agent_id)))"
 	"   AND (a.exact OR search_holds(coalesce(w.title, (SELECT content FROM chat_messages m WHERE m.id = w.id)),"

@@ -19,7 +19,7 @@ void search_start(struct pool *pool, struct query *q, const struct search *searc
 bool search_has_words(const struct query *q);
 
 struct search_row {
-	bool present; /* false: nothing was found, there is only this row */
+	bool present; /* false: nothing was found, or it has just gone */
 	struct str session_id, chat_id, title, agent_id, updated_at;
 	struct str score; /* a JSON number */
 	bool has_message; /* false: only the title matches */

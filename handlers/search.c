@@ -74,7 +74,7 @@ static enum flow_next load_finish(struct request *r)
 		struct search_row row = search_row(&r->query, i);
 
 		if (!row.present)
-			break;
+			continue;
 		if (!str_eq(row.session_id, current)) {
 			if (current.len)
 				close_session(&w);
