@@ -323,6 +323,7 @@ class Pages:
         """Straight into PostgreSQL; the search index by its own function, as the responders' job does it a little at a time."""
         rig.stack.pool("stop")
         rig.stack.sql((HERE / "search.sql").read_text(encoding="utf-8"), superuser=True)
+        rig.stack.sql("UPDATE search_state SET upto = '-infinity'", superuser=True)  # what is there now is older than what was indexed before
         while int(rig.stack.sql_one("SELECT search_index(5000)", superuser=True)) > 0:
             pass
         rig.stack.sql("VACUUM ANALYZE", superuser=True)

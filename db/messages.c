@@ -91,8 +91,8 @@ static const struct statement list_messages = {
 	"  ELSE (SELECT count(*) FROM chat_messages c WHERE c.session_id = s.id AND c.role = $5) END, " COLUMNS
 	" FROM chat_sessions s LEFT JOIN LATERAL ("
 	"  SELECT *, sum(octet_length(content)) OVER (ORDER BY created_at, id) - octet_length(content) AS bytes_before FROM ("
-	"   SELECT * FROM chat_messages WHERE session_id = s.id AND ($5 = '' OR role = $5)"
-	"   ORDER BY created_at, id LIMIT $6::bigint OFFSET $7::bigint) page"
+	"   SELECT * FROM (SELECT * FROM chat_messages WHERE session_id = s.id AND ($5 = '' OR role = $5)"
+	"    ORDER BY created_at" SQL_FIRST("$6::bigint + $7::bigint") ") upto ORDER BY created_at, id LIMIT $6::bigint OFFSET $7::bigint) page"
 	" ) m ON m.bytes_before < 8388608" BESIDE("$1::uuid")
 	" WHERE s.id = " SESSION_ID " ORDER BY m.created_at, m.id",
 	7,
@@ -123,8 +123,8 @@ static const struct statement export_messages = {
 	"export_messages",
 	"SELECT " COLUMNS " FROM ("
 	" SELECT *, sum(octet_length(content)) OVER (ORDER BY created_at, id) - octet_length(content) AS bytes_before FROM ("
-	"  SELECT * FROM chat_messages WHERE session_id = $2::uuid AND (created_at, id) > (" SQL_AT_US("$3") ", $4::uuid)"
-	"  ORDER BY created_at, id LIMIT $5::bigint) page"
+	"  SELECT * FROM (SELECT * FROM chat_messages WHERE session_id = $2::uuid AND (created_at, id) > (" SQL_AT_US("$3") ", $4::uuid)"
+	"   ORDER BY created_at" SQL_FIRST("$5::bigint") ") upto ORDER BY created_at, id LIMIT $5::bigint) page"
 	" ) m" BESIDE("$1::uuid") " WHERE m.bytes_before < $6::bigint ORDER BY m.created_at, m.id",
 	6,
 };
@@ -150,10 +150,10 @@ struct message_row messages_exported(const struct query *q, size_t i)
 
 /* The message of session s that $5 names ($6: the same if it could be an id). A client's id has no index: the latest messages are looked at
  * first, and what is asked for is nearly always among them. */
+#define BY_ID "SELECT i.* FROM chat_messages i WHERE i.id = $6::uuid AND i.session_id = s.id"
 #define MESSAGE                                                                                                       \
-	"(SELECT * FROM (SELECT i.*, 1 AS place FROM chat_messages i WHERE i.id = $6::uuid AND i.session_id = s.id UNION ALL"  \
-	" SELECT c.*, 2 FROM (SELECT * FROM chat_messages WHERE session_id = s.id AND client_id = $5"                      \
-	"  ORDER BY created_at DESC, id DESC LIMIT 1) c) either ORDER BY place LIMIT 1)"
+	"(" BY_ID " UNION ALL SELECT * FROM (SELECT * FROM (SELECT * FROM chat_messages WHERE session_id = s.id AND client_id = $5" \
+	"  AND NOT EXISTS (" BY_ID ") ORDER BY created_at DESC" SQL_FIRST("1") ") c ORDER BY id DESC LIMIT 1) latest)"
 
 static const struct statement find_question = {
 	"find_question",
@@ -199,7 +199,7 @@ static const struct statement find_answer = {
 	"  WHERE m.id = $4::uuid AND s.user_id = $1::uuid AND s.status <> 'deleted' AND " IS_ANSWER
 	" UNION ALL SELECT m.id, m.status, 2 FROM"
 	"  (SELECT id FROM chat_sessions WHERE user_id = $1::uuid AND status = 'active' ORDER BY updated_at DESC LIMIT 10) s"
-	"  CROSS JOIN LATERAL (SELECT * FROM chat_messages WHERE session_id = s.id ORDER BY created_at DESC, id DESC LIMIT 20) m"
+	"  CROSS JOIN LATERAL (SELECT * FROM chat_messages WHERE session_id = s.id ORDER BY created_at DESC" SQL_FIRST("20") ") m"
 	"  WHERE m.client_id = $3 AND " IS_ANSWER
 	") found ORDER BY place, id DESC LIMIT 1",
 	4,

@@ -48,7 +48,7 @@ static struct session_row row_at(const struct query *q, size_t i, size_t col)
 	"(SELECT * FROM chat_sessions s WHERE s.user_id = $1::uuid AND s.status = '" status "' AND $3 IN (" asked ")"      \
 	" AND ($4::text IS NULL OR s.agent_id = $4)"                                                                       \
 	" AND (s.updated_at, s.id) < (coalesce(" SQL_AT_US("$5") ", 'infinity'), coalesce($6::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff'))" \
-	" AND " SQL_KEY_OPENS("s", "$2") " ORDER BY s.updated_at DESC, s.id DESC LIMIT $7::bigint + $8::bigint)"
+	" AND " SQL_KEY_OPENS("s", "$2") " ORDER BY s.updated_at DESC" SQL_FIRST("$7::bigint + $8::bigint") ")"
 
 /* session_counts has keys such as "active/agent"; no status and no agent's id has a slash. */
 static const struct statement list_sessions = {

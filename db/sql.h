@@ -17,3 +17,7 @@
 #define SQL_KEY_OPENS(session, agents)                                                                    \
 	"(" agents "::jsonb IS NULL OR (" agents "::jsonb ? " session ".agent_id AND NOT EXISTS (SELECT FROM chat_messages o" \
 	" WHERE o.session_id = " session ".id AND (o.agent_id IS NULL OR NOT " agents "::jsonb ? o.agent_id) OFFSET 0)))"
+/* After ORDER BY a column whose order an index has: reads no further than it must, and what ties with the last one is for the query around
+ * it to sort by id. ORDER BY both columns and LIMIT would be the same, but PostgreSQL, which takes every owner and every session for an
+ * average one, then reads and sorts all rows of a large one. */
+#define SQL_FIRST(n) " FETCH FIRST (" n ") ROWS WITH TIES"

@@ -18,18 +18,21 @@ enum { MAX_SENT = 4, MAX_BATCH_BYTES = 1048576, TICK_MS = 100, N_BEGIN_ARRAYS = 
 
 /* What the model is told of a session, the newest of it that its budget holds. Of the answers to one question only one goes along: the newest
  * that came to its end, or, if none did, the newest of which there is something. Nothing far beyond the budget is unpacked to be counted.
- * which: a condition on m, its order and limit; tokens: the budget. */
-#define HISTORY(which, tokens)                                                                                         \
+ * session: which messages m are of it; agents: a JSON array of whose answers may go along, empty: everybody's; max: of so many messages;
+ * tokens: the budget. */
+#define HISTORY(session, agents, max, tokens)                                                                          \
 	" SELECT role, content, created_at, id FROM ("                                                                     \
 	"  SELECT *, sum(" SQL_TOKENS("content") ") OVER (ORDER BY created_at DESC, id DESC) AS tokens FROM ("               \
 	"   SELECT *, sum(octet_length(content)) OVER (ORDER BY created_at DESC, id DESC) AS bytes FROM ("                  \
 	"    SELECT *, row_number() OVER (PARTITION BY role, coalesce(parent_id, id) ORDER BY status = 'interrupted', created_at DESC, id DESC) AS choice FROM (" \
-	"     SELECT m.role, m.content, m.created_at, m.id, m.parent_id, m.status FROM " which                              \
+	"     SELECT m.role, m.content, m.created_at, m.id, m.parent_id, m.status FROM ("                                   \
+	"      SELECT * FROM chat_messages m WHERE " session " AND m.status IN ('complete', 'stopped', 'interrupted') AND m.content <> ''" \
+	"      AND CASE WHEN " agents " = '' THEN true ELSE " agents "::jsonb ? m.agent_id END ORDER BY m.created_at DESC" SQL_FIRST(max) \
+	"     ) m ORDER BY m.created_at DESC, m.id DESC LIMIT " max                                                        \
 	"    ) newest"                                                                                                     \
 	"   ) chosen WHERE choice = 1"                                                                                      \
 	"  ) near WHERE bytes <= " tokens " * 4" /* tokens_max_bytes */                                                                            \
 	" ) counted WHERE tokens <= " tokens
-#define IS_HISTORY "m.status IN ('complete', 'stopped', 'interrupted') AND m.content <> ''"
 
 /* What many turns begin with, as one array for each field. */
 #define ROWS                                                                                                           \
@@ -76,10 +79,8 @@ static const struct statement open_turns = {
 	" FROM input i CROSS JOIN LATERAL (SELECT s.upstream_names->>i.agent_id AS name FROM chat_sessions s"              \
 	"  WHERE s.user_id = i.user_id AND s.name = i.name AND s.upstream_names ? i.agent_id LIMIT 1) u"                   \
 	" UNION ALL SELECT i.place, h.role, h.content, h.created_at, h.id FROM input i CROSS JOIN LATERAL ("               \
-	HISTORY("chat_sessions s JOIN chat_messages m ON m.session_id = s.id"                                              \
-		" WHERE s.user_id = i.user_id AND s.name = i.name AND " IS_HISTORY                                                 \
-		" AND CASE WHEN i.agents = '' THEN true ELSE i.agents::jsonb ? m.agent_id END"                                     \
-		" ORDER BY m.created_at DESC, m.id DESC LIMIT i.max_history", "i.max_tokens")                                      \
+	HISTORY("m.session_id = (SELECT s.id FROM chat_sessions s WHERE s.user_id = i.user_id AND s.name = i.name)", "i.agents", \
+		"i.max_history", "i.max_tokens")                                                                                   \
 	") h WHERE i.max_history > 0"
 #define IN_ORDER ") r ORDER BY place, created_at NULLS FIRST, id"
 
@@ -121,9 +122,7 @@ static const struct statement begin_keyed_turn = {
 	" SELECT 1 AS place, 'upstream' AS role, s.upstream_names->>$6 AS content, NULL::timestamptz AS created_at, NULL::uuid AS id" \
 	" FROM question q JOIN chat_sessions s ON s.id = q.session_id WHERE s.upstream_names ? $6"                         \
 	" UNION ALL SELECT 1, h.role, h.content, h.created_at, h.id FROM question q LEFT JOIN LATERAL ("                      \
-	HISTORY("chat_messages m WHERE m.session_id = q.session_id AND (m.created_at, m.id) < (q.created_at, q.id) AND " IS_HISTORY \
-		" AND CASE WHEN $9 = '' THEN true ELSE $9::jsonb ? m.agent_id END"                                             \
-		" ORDER BY m.created_at DESC, m.id DESC LIMIT $10::bigint", "$11::bigint")                                     \
+	HISTORY("m.session_id = q.session_id AND (m.created_at, m.id) < (q.created_at, q.id)", "$9", "$10::bigint", "$11::bigint") \
 	") h ON true"
 
 static const struct statement retry_turn = {"retry_turn", "WITH" RETRIED("") IN_ORDER, 14};

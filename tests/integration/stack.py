@@ -357,9 +357,9 @@ class Stack:
         return Stream(connection, answer, started)
 
     def wait_until_ready(self, seconds=20):
-        def ready():
+        def ready():  # all of them: nginx takes them in turn
             try:
-                return self.get("/health/ready", timeout=5).status == 200
+                return all(self.get("/health/ready", timeout=5).status == 200 for _ in range(4))
             except OSError:
                 return False
         wait_for(ready, seconds, "/health/ready")

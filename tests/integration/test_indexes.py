@@ -1,7 +1,9 @@
 """Every index is used, and every statement that needs one has it: plans of the program's own statements, prepared, as PostgreSQL makes
 them by itself (no setting of ours persuades it) on 100,000 messages and 5,000 agents."""
 
+import hashlib
 import json
+import uuid
 
 import pytest
 
@@ -29,6 +31,9 @@ INSERT INTO agent_configs (id, name, provider, endpoint, model, is_active)
 ALTER TABLE agent_configs ENABLE TRIGGER USER;
 INSERT INTO chat_sessions (id, user_id, anonymous, name, agent_id, title, message_count, updated_at)
   SELECT uuid(i), uuid(i % 5000 + 1), i % 2 = 0, 'session-' || i, 'agent-' || i % 5000 + 1, 'title', 10, now() - i * interval '1 min' FROM generate_series(1, 10000) i;
+INSERT INTO chat_sessions (id, user_id, anonymous, name, agent_id, status, updated_at, deleted_at, deleted_name)
+  SELECT uuid(20000 + i), uuid(i % 5000 + 1), false, '#' || i, 'agent-1', 'deleted', now() - i * interval '1 min', now() - i * interval '1 min', 'gone-' || i
+  FROM generate_series(1, 5000) i;
 INSERT INTO chat_messages (id, session_id, role, content, status, agent_id, created_at, ended_at, owner_node, owner_slot, owner_generation)
   SELECT uuid(i), uuid(i % 10000 + 1), CASE WHEN i % 2 = 0 THEN 'user' ELSE 'assistant' END, repeat('word ', 40),
     CASE WHEN i % 20001 = 0 THEN 'streaming' ELSE 'complete' END, 'agent-' || i % 5000 + 1, now() - i * interval '1 s', now(), 'node', 1, 7 FROM generate_series(1, 100000) i;
@@ -61,7 +66,7 @@ INDEXES = {
     "chat_messages_streaming": "interrupt_owned",
     "chat_sessions_agent": "delete_agent",
     "chat_sessions_deleted_at": "expire_sessions",
-    "chat_sessions_deleted_name": "list_sessions",
+    "chat_sessions_deleted_name": "change_sessions",
     "chat_sessions_pkey": "SELECT FROM chat_sessions WHERE id = $1 FOR KEY SHARE",  # a message's session is there
     "chat_sessions_user_id_name_key": "begin_turns",
     "chat_sessions_user_put_away": "list_sessions",
@@ -105,9 +110,41 @@ SCANS = {
 }
 
 
+# Beside them a user with ten thousand sessions, one of which has ten thousand messages.
+LARGE = """
+INSERT INTO users (id, username) VALUES (uuid(0), 'large');
+INSERT INTO chat_sessions (id, user_id, anonymous, name, agent_id, title, message_count, updated_at)
+  SELECT uuid(30000 + i), uuid(0), false, 'large-' || i, 'agent-1', 'title', 0, now() - i * interval '1 min' FROM generate_series(1, 10000) i;
+INSERT INTO chat_messages (id, session_id, role, content, status, agent_id, created_at, ended_at)
+  SELECT uuid(200000 + i), uuid(30001), CASE WHEN i % 2 = 0 THEN 'user' ELSE 'assistant' END, 'word', 'complete', 'agent-1', now() - i * interval '1 s', now()
+  FROM generate_series(1, 10000) i;
+"""
+
+
+def literal(n):
+    """What the database calls uuid(n)."""
+    return f"'{uuid.UUID(hashlib.md5(str(n).encode()).hexdigest())}'"
+
+
+OWNER = f"{literal(0)}, NULL"
+TURN = ", ".join(f"ARRAY[{value}]" for value in (
+    f"{literal(1000000)}::uuid", f"{literal(0)}::uuid", "false", "'large-1'", "'agent-1'", "''", f"{literal(1000001)}::uuid", "NULL::text", "'Question'",
+    "NULL::text", f"{literal(1000002)}::uuid", "NULL::text", "'openai'", "'m'", "''", "20::bigint", "8000::bigint"))
+# What a responder asks of them, with its parameters.
+ASKED_OF_LARGE = {
+    "list_sessions": f"{OWNER}, 'all', NULL, NULL, NULL, '20', '0'",
+    "list_messages": f"{OWNER}, 'large-1', NULL, '', '50', '100'",
+    "export_messages": f"{literal(0)}, {literal(30001)}, '0', '00000000-0000-0000-0000-000000000000', '100', '1000000'",
+    "find_question": f"{OWNER}, 'large-1', NULL, {literal(200001)}, {literal(200001)}",
+    "find_answer": f"{OWNER}, 'unknown', NULL",
+    "begin_turns": f"{TURN}, 'node', '1', '1'",
+    "retry_turn": f"{literal(30001)}, {literal(0)}, {literal(200002)}, {literal(1000003)}, '', 'agent-1', 'openai', 'm', '', '20', '8000', 'node', '1', '1'",
+}
+
+
 @pytest.fixture(scope="module")
-def plans(shared_stack):
-    """{statement: what used() says of its plan}, and the names of all indexes."""
+def filled(shared_stack):
+    """(the stack, a function that runs SQL in a database full of rows)"""
     stack = shared_stack
     stack.sql("DROP DATABASE IF EXISTS filled", superuser=True)
     stack.sql("CREATE DATABASE filled OWNER llmchat", superuser=True)
@@ -118,6 +155,14 @@ def plans(shared_stack):
     run("".join(file.read_text() for file in sorted((ROOT / "sql").glob("0*.sql"))))
     run("CREATE FUNCTION uuid(bigint) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT md5($1::text)::uuid $$;" + FILL)
     run("VACUUM ANALYZE")
+    yield stack, run
+    stack.sql("DROP DATABASE filled WITH (FORCE)", superuser=True)
+
+
+@pytest.fixture(scope="module")
+def plans(filled):
+    """{statement: what used() says of its plan}, and the names of all indexes."""
+    stack, run = filled
     texts = {name: stack.ctl("db", "explain", name, "--sql").stdout.strip() for name in stack.ctl("db", "explain").stdout.split()}
     texts.update({text: text for text in INDEXES.values() if "$1" in text})
     plan = "SET plan_cache_mode = force_generic_plan;\n"
@@ -126,17 +171,21 @@ def plans(shared_stack):
             SELECT 'EXPLAIN (FORMAT JSON) EXECUTE s{i}' || CASE WHEN n > 0 THEN '(' || repeat('NULL, ', n - 1) || 'NULL)' ELSE '' END
             FROM (SELECT cardinality(parameter_types) AS n FROM pg_prepared_statements WHERE name = 's{i}') p \\gexec
             \\echo ;;\n"""
-    yield dict(zip(texts, map(used, run(plan).split(";;\n")))), set(run("SELECT indexname FROM pg_indexes WHERE schemaname = 'public'").split())
-    stack.sql("DROP DATABASE filled WITH (FORCE)", superuser=True)
+    return dict(zip(texts, map(used, run(plan).split(";;\n")))), set(run("SELECT indexname FROM pg_indexes WHERE schemaname = 'public'").split())
+
+
+def nodes_of(explained):
+    nodes = [json.loads(explained)[0]["Plan"]]
+    while nodes:
+        node = nodes.pop()
+        nodes += node.get("Plans", [])
+        yield node
 
 
 def used(explained):
     """(the indexes of a plan, the tables it reads from end to end)"""
     indexes, scanned = set(), set()
-    nodes = [json.loads(explained)[0]["Plan"]]
-    while nodes:
-        node = nodes.pop()
-        nodes += node.get("Plans", [])
+    for node in nodes_of(explained):
         indexes.update(node.get("Conflict Arbiter Indexes", []))
         if "Index Name" in node:
             indexes.add(node["Index Name"])
@@ -156,3 +205,22 @@ def test_each_index_is_used_where_it_should_be(plans):
 def test_no_statement_reads_a_large_table_from_end_to_end(plans):
     found, _ = plans
     assert {name: scanned for name, (_, scanned) in found.items() if scanned - SCANS.get(name, set())} == {}
+
+
+@pytest.fixture(scope="module")
+def large(filled, plans):  # pylint: disable=unused-argument
+    """The same after the others have made their plans."""
+    filled[1](LARGE)
+    filled[1]("VACUUM ANALYZE users, chat_sessions, chat_messages")
+    return filled
+
+
+@pytest.mark.parametrize("name", ASKED_OF_LARGE)
+def test_what_is_large_is_not_read_whole(large, name):
+    """Nearly all sessions have ten messages and nearly all users two sessions, and so PostgreSQL plans."""
+    stack, run = large
+    text = stack.ctl("db", "explain", name, "--sql").stdout.strip()
+    explained = run(f"""SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off; PREPARE s AS {text};
+        BEGIN; EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE s({ASKED_OF_LARGE[name]}); ROLLBACK;""")
+    read = [(node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"] for node in nodes_of(explained) if "Relation Name" in node]
+    assert 1 <= max(read) <= 400, (name, read)
