@@ -65,6 +65,7 @@ def with_rig(agents, args, work):
 def measure(args):
     import measure as m
     import report
+    from rig import major_faults
 
     if args.command == "streams":
         # Memory is looked at where they are all open for long enough to do so.
@@ -81,7 +82,9 @@ def measure(args):
         about, results = rig.about(), {}
         for scenario in rounds:
             print(f"… {scenario.title}", flush=True)
+            before = major_faults()
             results[scenario.name] = scenario.measure(rig)
+            results[scenario.name]["figures"]["major_faults"] = major_faults() - before
         return about, results
 
     (about, results), lag = with_rig(m.AGENTS, args, work)
@@ -99,6 +102,7 @@ def measure(args):
             report.say_rates(result)
         elif "runs" in result:
             report.say_streams(result)
+        report.say_faults(result)
     checks = report.check(results, list(results))
     good = report.say_checks(checks)
     if getattr(args, "quick", False):

@@ -117,6 +117,12 @@ def say_rates(result):
     say_samples({"runs": result["rates"]})
 
 
+def say_faults(result):
+    """Stalls that are none of ours: a kernel that puts out what is not used for a while (DAMON's pageout, a small cgroup) reads it again when it is."""
+    if result["figures"]["major_faults"] > 20:
+        print(f"  NOTE: {result['figures']['major_faults']} pages were read from the disk while somebody waited; its longest times are the kernel's as well as ours.")
+
+
 def say_completions(result):
     print(f"\n{result['title']}")
     rows = [["", "a second", "failed", "p50 ms", "p90", "p99", "max", "| µs a call: responder", "nginx", "postgres", "provider", "load"]]

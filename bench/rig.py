@@ -84,6 +84,11 @@ def pss_kb(pid):
         return 0
 
 
+def major_faults():
+    """Of the whole machine since it started: pages that had to be read from the disk while somebody waited for them."""
+    return int(re.search(r"^pgmajfault (\d+)$", pathlib.Path("/proc/vmstat").read_text(), re.M).group(1))
+
+
 def heap_kb(pid):
     """The part of it that is malloc's heap: blocks of 128 KiB and more, such as long answers, are mapped apart from it."""
     try:

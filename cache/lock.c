@@ -10,10 +10,6 @@
 #include "cache/resp.h"
 #include "cache/script.h"
 
-/* KEYS: lock; ARGV: token. */
-static const char release_script[] = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end\n"
-				     "return redis.call('DEL', KEYS[1])\n";
-
 /* KEYS: lock, key; ARGV: token, value, milliseconds. Redis that is full refuses the SET, and then the lock goes when it expires. */
 static const char write_script[] = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end\n"
 				   "redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])\n"
@@ -41,7 +37,7 @@ struct locks *locks_new(struct redis *redis)
 
 	locks->redis = redis;
 	list_init(&locks->endings);
-	script_init(&locks->release, redis, release_script);
+	script_init(&locks->release, redis, script_delete_ours);
 	script_init(&locks->write, redis, write_script);
 	return locks;
 }

@@ -14,47 +14,49 @@
 
 /* For each key: limit, window and block as arguments; count and milliseconds that are left as results, up to the key that refuses.
  * Every key expires: the window begins with its first request, and is stretched to the block by the first one above the limit. */
-static const char script[] = "local out = {}\n"
-			     "for i, key in ipairs(KEYS) do\n"
-			     "  local limit, window, block = tonumber(ARGV[3 * i - 2]), tonumber(ARGV[3 * i - 1]), tonumber(ARGV[3 * i])\n"
-			     "  local n = redis.call('INCR', key)\n"
-			     "  local left = n > 1 and redis.call('PTTL', key) or -1\n"
-			     "  if left < 0 then\n"
-			     "    left = window\n"
-			     "    redis.call('PEXPIRE', key, left)\n"
-			     "  elseif n == limit + 1 and block > left then\n"
-			     "    left = block\n"
-			     "    redis.call('PEXPIRE', key, left)\n"
-			     "  end\n"
-			     "  out[2 * i - 1], out[2 * i] = n, left\n"
-			     "  if n > limit then break end\n"
-			     "end\n"
-			     "return out\n";
+static const char count_script[] =
+	"local out = {}\n"
+	"for i, key in ipairs(KEYS) do\n"
+	"  local limit, window, block = tonumber(ARGV[3 * i - 2]), tonumber(ARGV[3 * i - 1]), tonumber(ARGV[3 * i])\n"
+	"  local n = redis.call('INCR', key)\n"
+	"  local left = n > 1 and redis.call('PTTL', key) or -1\n"
+	"  if left < 0 then\n"
+	"    left = window\n"
+	"    redis.call('PEXPIRE', key, left)\n"
+	"  elseif n == limit + 1 and block > left then\n"
+	"    left = block\n"
+	"    redis.call('PEXPIRE', key, left)\n"
+	"  end\n"
+	"  out[2 * i - 1], out[2 * i] = n, left\n"
+	"  if n > limit then break end\n"
+	"end\n"
+	"return out\n";
 
-enum { SHA_SIZE = 41, ARGS_PER_KEY = 4, MAX_ARGS = 3 + RATELIMIT_MAX_KEYS * ARGS_PER_KEY, NUMBER_SIZE = 24 };
+enum { N_WORDS = 3, NUMBER_SIZE = 24 };
 
-struct ratelimit {
-	struct redis *redis;                             /* borrowed */
-	struct limit_rule address, identity;             /* of all responders together */
-	struct limit_rule address_share, identity_share; /* of this one alone */
-	struct local_limit *local;                       /* owned; NULL until it is wanted */
-	bool degraded;
-	char sha[SHA_SIZE]; /* the script's name, as Redis gave it; empty: not yet */
-	struct redis_command load;
+/* What one kind of key is counted by. */
+struct ratelimit_bucket {
+	struct limit_rule rule;           /* of all responders together */
+	struct limit_rule share;          /* of this one alone */
+	char words[N_WORDS][NUMBER_SIZE]; /* the rule, as the script takes it */
 };
 
-static void on_loaded(struct op *op)
-{
-	struct ratelimit *l = CONTAINER_OF(op, struct ratelimit, load.op);
+struct ratelimit {
+	struct redis *redis; /* borrowed */
+	struct ratelimit_bucket address, identity;
+	struct local_limit *local; /* owned; NULL until it is wanted */
+	bool degraded;
+	struct script count;
+};
 
-	if (op->err == 0 && l->load.reply->value.text.len == SHA_SIZE - 1)
-		snprintf(l->sha, sizeof(l->sha), "%.*s", STR_ARG(l->load.reply->value.text));
-}
-
-static void load_script(struct ratelimit *l)
+static void bucket_init(struct ratelimit_bucket *b, struct limit_rule rule, const struct conf *conf, int slot)
 {
-	l->load.op.done = on_loaded;
-	redis_start(l->redis, &l->load, (const struct str[]){STR("SCRIPT"), STR("LOAD"), STR(script)}, 3);
+	const int64_t values[N_WORDS] = {rule.limit, rule.window_ms, rule.block_ms};
+
+	b->rule = b->share = rule;
+	b->share.limit = conf_share(rule.limit, conf->responders, slot);
+	for (size_t i = 0; i < N_WORDS; i++)
+		snprintf(b->words[i], sizeof(b->words[i]), "%lld", (long long)values[i]);
 }
 
 struct ratelimit *ratelimit_new(struct redis *redis, const struct conf *conf, int slot)
@@ -62,12 +64,11 @@ struct ratelimit *ratelimit_new(struct redis *redis, const struct conf *conf, in
 	struct ratelimit *l = mem_alloc(sizeof(*l));
 
 	l->redis = redis;
-	l->address = (struct limit_rule){conf->rate_limit_max_requests, conf->rate_limit_window_ms, 0};
-	l->identity = (struct limit_rule){conf->rate_limit_points, conf->rate_limit_duration_s * 1000, conf->rate_limit_block_s * 1000};
-	l->address_share = l->address;
-	l->address_share.limit = conf_share(l->address.limit, conf->responders, slot);
-	l->identity_share = l->identity;
-	l->identity_share.limit = conf_share(l->identity.limit, conf->responders, slot);
+	bucket_init(&l->address, (struct limit_rule){conf->rate_limit_max_requests, conf->rate_limit_window_ms, 0}, conf, slot);
+	bucket_init(&l->identity,
+		    (struct limit_rule){conf->rate_limit_points, conf->rate_limit_duration_s * 1000, conf->rate_limit_block_s * 1000}, conf,
+		    slot);
+	script_init(&l->count, redis, count_script);
 	return l;
 }
 
@@ -75,7 +76,7 @@ void ratelimit_free(struct ratelimit *l)
 {
 	if (!l)
 		return;
-	op_cancel(&l->load.op);
+	script_fini(&l->count);
 	local_limit_free(l->local);
 	free(l);
 }
@@ -106,7 +107,9 @@ static void count_alone(struct ratelimit_check *c)
 	if (!l->local)
 		l->local = local_limit_new();
 	while (key != end && !c->verdict.refused) {
-		consider(&c->verdict, key == c->keys, key->share, local_limit_count(l->local, str_from(key->text), key->share, now_us));
+		const struct limit_rule *share = &key->bucket->share;
+
+		consider(&c->verdict, key == c->keys, share, local_limit_count(l->local, str_from(key->text), share, now_us));
 		key++;
 	}
 }
@@ -120,50 +123,17 @@ static bool take_counts(struct ratelimit_check *c, const struct resp_reply *repl
 		if (reply->values[i].type != RESP_INTEGER || reply->values[i].integer < 0)
 			return false;
 	for (size_t i = 0; 2 * i < reply->n; i++)
-		consider(&c->verdict, i == 0, c->keys[i].rule,
+		consider(&c->verdict, i == 0, &c->keys[i].bucket->rule,
 			 (struct limit_count){reply->values[2 * i].integer, reply->values[2 * i + 1].integer});
 	return c->verdict.refused || reply->n == 2 * c->n_keys;
 }
 
-static void ask(struct ratelimit_check *c)
-{
-	struct ratelimit *l = c->limit;
-	struct str args[MAX_ARGS];
-	char numbers[3 * RATELIMIT_MAX_KEYS][NUMBER_SIZE], n_keys[NUMBER_SIZE];
-	size_t n = 0;
-
-	c->whole_script = c->whole_script || !l->sha[0];
-	snprintf(n_keys, sizeof(n_keys), "%zu", c->n_keys);
-	args[n++] = c->whole_script ? STR("EVAL") : STR("EVALSHA");
-	args[n++] = c->whole_script ? STR(script) : str_from(l->sha);
-	args[n++] = str_from(n_keys);
-	for (size_t i = 0; i < c->n_keys; i++)
-		args[n++] = str_from(c->keys[i].text);
-	for (size_t i = 0; i < c->n_keys; i++) {
-		const struct limit_rule *rule = c->keys[i].rule;
-		const int64_t values[] = {rule->limit, rule->window_ms, rule->block_ms};
-
-		for (size_t j = 0; j < N_ELEMENTS(values); j++) {
-			char *number = numbers[3 * i + j];
-
-			snprintf(number, NUMBER_SIZE, "%lld", (long long)values[j]);
-			args[n++] = str_from(number);
-		}
-	}
-	redis_start(l->redis, &c->command, args, n);
-}
-
 static void on_counted(struct op *op)
 {
-	struct ratelimit_check *c = CONTAINER_OF(op, struct ratelimit_check, command.op);
+	struct ratelimit_check *c = CONTAINER_OF(op, struct ratelimit_check, call.op);
 	struct ratelimit *l = c->limit;
-	const struct resp_reply *reply = c->command.reply;
+	const struct resp_reply *reply = c->call.reply;
 
-	if (op->err == -ERR_INTERNAL && !c->whole_script && str_eq(resp_error_code(reply), STR("NOSCRIPT"))) {
-		c->whole_script = true; /* which makes Redis know it again */
-		ask(c);
-		return;
-	}
 	if (op->err == 0 && take_counts(c, reply)) {
 		if (l->degraded)
 			log_info(NULL, "rate_limit_shared", "because", "Redis answers again; all responders count together");
@@ -179,7 +149,7 @@ static void on_counted(struct op *op)
 
 static void cancel(struct op *op)
 {
-	op_cancel(&CONTAINER_OF(op, struct ratelimit_check, op)->command.op);
+	op_cancel(&CONTAINER_OF(op, struct ratelimit_check, op)->call.op);
 }
 
 /* An IPv4 address as it is, of an IPv6 address the first 64 bits. */
@@ -204,37 +174,40 @@ static void put_address(char *out, size_t size, const char *prefix, struct str a
 	snprintf(out, size, "%s%.*s", prefix, STR_ARG(address));
 }
 
+static void add_key(struct ratelimit_check *c, const struct ratelimit_bucket *bucket, const char *prefix, struct str of)
+{
+	struct ratelimit_key *key = &c->keys[c->n_keys];
+
+	if (of.len == 0)
+		return;
+	key->bucket = bucket;
+	put_address(key->text, sizeof(key->text), prefix, of);
+	c->n_keys++;
+}
+
 bool ratelimit_start(struct ratelimit *l, struct ratelimit_check *c, struct str address, struct str identity)
 {
+	struct str args[SCRIPT_MAX_ARGS];
+	size_t n = 0;
+
 	c->limit = l;
 	c->verdict = (struct ratelimit_verdict){0};
 	c->n_keys = 0;
-	c->whole_script = false;
-	if (address.len) {
-		struct ratelimit_key *key = &c->keys[c->n_keys++];
-
-		key->rule = &l->address;
-		key->share = &l->address_share;
-		put_address(key->text, sizeof(key->text), "llmchat:limit:address:", address);
-	}
-	if (identity.len) {
-		struct ratelimit_key *key = &c->keys[c->n_keys++];
-
-		key->rule = &l->identity;
-		key->share = &l->identity_share;
-		put_address(key->text, sizeof(key->text), "llmchat:limit:identity:", identity);
-	}
+	add_key(c, &l->address, "llmchat:limit:address:", address);
+	add_key(c, &l->identity, "llmchat:limit:identity:", identity);
 	if (c->n_keys == 0)
 		return true;
 	if (!redis_ready(l->redis)) {
 		count_alone(c);
 		return true;
 	}
-	if (!l->sha[0] && !op_waiting(&l->load.op))
-		load_script(l);
+	for (size_t i = 0; i < c->n_keys; i++)
+		args[n++] = str_from(c->keys[i].text);
+	for (size_t i = 0; i < c->n_keys; i++)
+		for (size_t j = 0; j < N_WORDS; j++)
+			args[n++] = str_from(c->keys[i].bucket->words[j]);
 	c->op.cancel = cancel;
-	c->command.op.done = on_counted;
-	c->command.writes = true;
-	ask(c);
+	c->call.op.done = on_counted;
+	script_start(&l->count, &c->call, args, n, c->n_keys);
 	return false;
 }

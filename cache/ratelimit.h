@@ -2,7 +2,7 @@
  * request; without Redis each counts alone, up to its share of the limits. */
 #pragma once
 #include "cache/local_limit.h"
-#include "cache/redis.h"
+#include "cache/script.h"
 
 struct ratelimit;
 
@@ -20,8 +20,10 @@ struct ratelimit_verdict {
 	int64_t reset_ms;         /* until it is full again */
 };
 
+struct ratelimit_bucket;
+
 struct ratelimit_key {
-	const struct limit_rule *rule, *share;
+	const struct ratelimit_bucket *bucket;
 	char text[RATELIMIT_KEY_SIZE];
 };
 
@@ -30,11 +32,10 @@ struct ratelimit_check {
 	struct op op;                     /* op.done is set by the caller; op.err is always 0: there is always a verdict */
 	struct ratelimit_verdict verdict; /* valid in done, or when ratelimit_start says true */
 	/* its own: */
-	struct redis_command command;
+	struct script_call call;
 	struct ratelimit *limit;
 	struct ratelimit_key keys[RATELIMIT_MAX_KEYS];
 	size_t n_keys;
-	bool whole_script;
 };
 
 /* Counts one request. address: the client's, empty if it has been counted; identity: the user's, the key's or the visitor's, empty if

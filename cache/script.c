@@ -7,6 +7,9 @@
 #include "base/err.h"
 #include "cache/resp.h"
 
+const char script_delete_ours[] = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end\n"
+				  "return redis.call('DEL', KEYS[1])\n";
+
 void script_init(struct script *s, struct redis *redis, const char *text)
 {
 	*s = (struct script){.redis = redis, .text = text};

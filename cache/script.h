@@ -4,6 +4,9 @@
 
 enum { SCRIPT_NAME_SIZE = 41, SCRIPT_MAX_ARGS = 8 };
 
+/* KEYS: one; ARGV: what it holds if it is ours. Deletes it then, and only then. */
+extern const char script_delete_ours[];
+
 struct script {
 	struct redis *redis;         /* borrowed */
 	const char *text;            /* borrowed */

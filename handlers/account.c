@@ -22,13 +22,13 @@ static enum flow_next ask_start(struct request *r)
 
 static enum flow_next profile_start(struct request *r)
 {
-	users_get(r->app->pool, &r->query, uuid_str(&r->user_id));
+	users_get(r->app->pool, r->query, uuid_str(&r->user_id));
 	return FLOW_WAIT;
 }
 
 static enum flow_next profile_finish(struct request *r)
 {
-	return r->query.op.err ? refuse_user_conflict(r) : reply_user(r, false);
+	return r->query->op.err ? refuse_user_conflict(r) : reply_user(r, false);
 }
 
 const struct step profile_steps[] = {
@@ -50,14 +50,14 @@ static enum flow_next update_start(struct request *r)
 	if (!given)
 		return request_reject_because(r, ERR_VALIDATION, "email", "email is what can be changed here; it is missing.");
 	patch.email = &email;
-	users_update(r->app->pool, &r->query, &who, uuid_str(&r->user_id), &patch);
+	users_update(r->app->pool, r->query, &who, uuid_str(&r->user_id), &patch);
 	return FLOW_WAIT;
 }
 
 static enum flow_next update_finish(struct request *r)
 {
 	cached_doubt(r);
-	return r->query.op.err ? refuse_user_conflict(r) : FLOW_NEXT;
+	return r->query->op.err ? refuse_user_conflict(r) : FLOW_NEXT;
 }
 
 static enum flow_next drop_start(struct request *r)
@@ -102,7 +102,7 @@ static enum flow_next look_start(struct request *r)
 		.request_id = str_from(r->request_id),
 		.limits = &r->app->auth->limits,
 	};
-	logins_look(r->app->pool, &r->query, &change->attempt);
+	logins_look(r->app->pool, r->query, &change->attempt);
 	return FLOW_WAIT;
 }
 
@@ -111,15 +111,15 @@ static enum flow_next look_finish(struct request *r)
 	struct change *change = r->state;
 	struct login_look found;
 
-	if (r->query.op.err)
-		return request_reject(r, r->query.op.err);
-	found = logins_looked(&r->query);
+	if (r->query->op.err)
+		return request_reject(r, r->query->op.err);
+	found = logins_looked(r->query);
 	if (found.name_barred_s || found.address_barred_s)
 		return request_reject_later(r, found.name_barred_s ? ERR_ACCOUNT_LOCKED : ERR_RATE_LIMITED,
 					    (int)(found.name_barred_s ? found.name_barred_s : found.address_barred_s));
 	change->hash = arena_copy(&r->arena, found.password_hash);
 	change->password_changes = found.password_changes;
-	query_fini(&r->query);
+	query_fini(r->query);
 	return FLOW_NEXT;
 }
 
@@ -146,7 +146,7 @@ static enum flow_next count_start(struct request *r)
 
 	if (!change->wrong)
 		return FLOW_NEXT;
-	logins_fail(r->app->pool, &r->query, &change->attempt, uuid_str(&r->user_id));
+	logins_fail(r->app->pool, r->query, &change->attempt, uuid_str(&r->user_id));
 	return FLOW_WAIT;
 }
 
@@ -154,9 +154,9 @@ static enum flow_next count_finish(struct request *r)
 {
 	enum login_verdict verdict;
 
-	if (r->query.op.err)
-		return request_reject(r, r->query.op.err);
-	verdict = logins_failed(&r->query);
+	if (r->query->op.err)
+		return request_reject(r, r->query->op.err);
+	verdict = logins_failed(r->query);
 	if (verdict != LOGIN_FINE)
 		return refuse_login(r, verdict);
 	return request_reject_because(r, ERR_INVALID_CREDENTIALS, "currentPassword", "currentPassword is wrong.");
@@ -181,7 +181,7 @@ static enum flow_next store_start(struct request *r)
 	struct audit_who who = access_who(r);
 	struct password_proof proof = {change->password_changes, r->app->auth->limits.max_failures};
 
-	users_set_password(r->app->pool, &r->query, &who, uuid_str(&r->user_id), str_from(r->password->hash),
+	users_set_password(r->app->pool, r->query, &who, uuid_str(&r->user_id), str_from(r->password->hash),
 			   uuid_str(&r->person->credential_id), &proof, "user.password_changed");
 	return FLOW_WAIT;
 }
@@ -192,12 +192,12 @@ static enum flow_next store_finish(struct request *r)
 {
 	struct change *change = r->state;
 
-	if (r->query.op.err)
-		return request_reject(r, r->query.op.err);
-	change->wrong = query_n_rows(&r->query) == 0;
+	if (r->query->op.err)
+		return request_reject(r, r->query->op.err);
+	change->wrong = query_n_rows(r->query) == 0;
 	if (!change->wrong)
 		return reply_user(r, false);
-	query_fini(&r->query);
+	query_fini(r->query);
 	return FLOW_NEXT;
 }
 

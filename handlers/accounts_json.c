@@ -72,10 +72,10 @@ bool read_new_account(const struct json *body, struct str *username, struct str 
 
 enum flow_next refuse_user_conflict(struct request *r)
 {
-	cache_fail(&r->cached, r->query.op.err);
-	if (r->query.op.err != -ERR_CONFLICT)
-		return request_reject(r, r->query.op.err);
-	if (str_eq(query_constraint(&r->query), STR("users_email_key")))
+	cache_fail(&r->cached, r->query->op.err);
+	if (r->query->op.err != -ERR_CONFLICT)
+		return request_reject(r, r->query->op.err);
+	if (str_eq(query_constraint(r->query), STR("users_email_key")))
 		return request_reject_because(r, ERR_CONFLICT, "email", "Somebody else has this email already.");
 	return request_reject_because(r, ERR_CONFLICT, "username", "Somebody else has this username already.");
 }
@@ -86,11 +86,11 @@ enum flow_next reply_user(struct request *r, bool created)
 	struct json_writer w = {.out = &b};
 	struct user_row user;
 
-	if (query_n_rows(&r->query) == 0) {
+	if (query_n_rows(r->query) == 0) {
 		cache_give_nothing(&r->cached);
 		return request_reject(r, ERR_USER_NOT_FOUND);
 	}
-	user = users_row(&r->query, 0);
+	user = users_row(r->query, 0);
 	put_user(&w, &user);
 	cache_give(&r->cached, buf_str(&b), true);
 	if (created)

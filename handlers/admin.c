@@ -54,7 +54,7 @@ static enum flow_next audit_start(struct request *r)
 		return FLOW_DONE;
 	filter.limit = page->size;
 	filter.offset = page_offset(page);
-	audit_list(r->app->pool, &r->query, &filter);
+	audit_list(r->app->pool, r->query, &filter);
 	return FLOW_WAIT;
 }
 
@@ -80,7 +80,7 @@ static int64_t put_entry(struct json_writer *w, const struct query *q, size_t i)
 static enum flow_next audit_finish(struct request *r)
 {
 	/* 2026-02-31 looks like a time. */
-	if (r->query.op.err == -ERR_INTERNAL && strncmp(query_sqlstate(&r->query), "22", 2) == 0)
+	if (r->query->op.err == -ERR_INTERNAL && strncmp(query_sqlstate(r->query), "22", 2) == 0)
 		return request_reject_because(r, ERR_VALIDATION, "from", "from and to must be times that exist.");
 	return page_reply_rows(r, put_entry);
 }

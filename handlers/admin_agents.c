@@ -71,7 +71,7 @@ static enum flow_next write_start(struct request *r, struct str id, bool is_new)
 	if (!agent_write_put(r, r->body, is_new, id, known, &change->array, &complaint))
 		return request_reject_field(r, &complaint);
 	buf_add_char(&change->array, ']');
-	agents_write(r->app->pool, &r->query, &who, is_new ? AGENTS_CREATE : AGENTS_UPDATE, buf_str(&change->array));
+	agents_write(r->app->pool, r->query, &who, is_new ? AGENTS_CREATE : AGENTS_UPDATE, buf_str(&change->array));
 	return FLOW_WAIT;
 }
 
@@ -106,15 +106,15 @@ static enum flow_next write_finish(struct request *r)
 	struct agent_written written;
 	const char *field, *sentence;
 
-	if (r->query.op.err == -ERR_CONFLICT)
+	if (r->query->op.err == -ERR_CONFLICT)
 		return request_reject_because(r, ERR_CONFLICT, "id", "id is taken by another agent.");
-	if (r->query.op.err && cannot_be_held(&r->query))
+	if (r->query->op.err && cannot_be_held(r->query))
 		return request_reject_because(r, ERR_VALIDATION, "features", "features holds a number that is too large.");
-	if (r->query.op.err)
-		return request_reject(r, r->query.op.err);
-	written = agents_written(&r->query, 0);
+	if (r->query->op.err)
+		return request_reject(r, r->query->op.err);
+	written = agents_written(r->query, 0);
 	if (!agents_refused(&written)) {
-		query_fini(&r->query);
+		query_fini(r->query);
 		return FLOW_NEXT;
 	}
 	if (str_eq(written.outcome, STR("missing")))
@@ -131,7 +131,7 @@ static enum flow_next read_start(struct request *r)
 	change->array.len = 0;
 	text_array_add(&change->array, change->id);
 	text_array_close(&change->array);
-	agents_get(r->app->pool, &r->query, buf_str(&change->array));
+	agents_get(r->app->pool, r->query, buf_str(&change->array));
 	return FLOW_WAIT;
 }
 
@@ -143,11 +143,11 @@ static enum flow_next read_finish(struct request *r)
 	struct agent_row row;
 	struct agent *agent;
 
-	if (r->query.op.err)
-		return request_reject(r, r->query.op.err);
-	if (query_n_rows(&r->query) == 0)
+	if (r->query->op.err)
+		return request_reject(r, r->query->op.err);
+	if (query_n_rows(r->query) == 0)
 		return request_reject(r, ERR_AGENT_NOT_FOUND);
-	row = agents_row(&r->query, 0);
+	row = agents_row(r->query, 0);
 	agent = agents_make(r->app->agents, &row);
 	put_agent_whole(&w, agent, true);
 	agent_unref(agent);
@@ -184,17 +184,17 @@ static enum flow_next delete_start(struct request *r)
 		return request_reject_because(r, ERR_VALIDATION, "force", "force must be true or false.");
 	if (!agent_id_valid(r->path_params[0]))
 		return request_reject(r, ERR_AGENT_NOT_FOUND);
-	agents_delete(r->app->pool, &r->query, &who, r->path_params[0], str_eq(force, STR("true")));
+	agents_delete(r->app->pool, r->query, &who, r->path_params[0], str_eq(force, STR("true")));
 	return FLOW_WAIT;
 }
 
 static enum flow_next delete_finish(struct request *r)
 {
-	if (r->query.op.err)
-		return request_reject(r, r->query.op.err);
-	if (query_n_rows(&r->query) == 0)
+	if (r->query->op.err)
+		return request_reject(r, r->query->op.err);
+	if (query_n_rows(r->query) == 0)
 		return request_reject(r, ERR_AGENT_NOT_FOUND);
-	if (!agents_deleted(&r->query))
+	if (!agents_deleted(r->query))
 		return request_reject_because(
 			r, ERR_CONFLICT, NULL,
 			"People have sessions with this agent. With ?force=true it goes, and they keep what was said.");
@@ -210,13 +210,13 @@ static enum flow_next reload_start(struct request *r)
 {
 	struct audit_who who = access_who(r);
 
-	agents_announce_reload(r->app->pool, &r->query, &who);
+	agents_announce_reload(r->app->pool, r->query, &who);
 	return FLOW_WAIT;
 }
 
 static enum flow_next reload_finish(struct request *r)
 {
-	return r->query.op.err ? request_reject(r, r->query.op.err) : request_reply(r, STR("null"), STR(""));
+	return r->query->op.err ? request_reject(r, r->query->op.err) : request_reply(r, STR("null"), STR(""));
 }
 
 const struct step admin_agents_reload_steps[] = {{"announce_reload", reload_start, reload_finish}, {NULL, NULL, NULL}};

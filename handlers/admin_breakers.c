@@ -112,14 +112,14 @@ static enum flow_next note(struct request *r, const char *type, const char *key,
 {
 	struct audit_who who = access_who(r);
 
-	audit_note(r->app->pool, &r->query, &who, type, key, value);
+	audit_note(r->app->pool, r->query, &who, type, key, value);
 	return FLOW_WAIT;
 }
 
 /* They are reset, whether that could be written down or not. */
 static void complain_if_lost(struct request *r, const char *type)
 {
-	if (r->query.op.err)
+	if (r->query->op.err)
 		log_error(&r->log, "audit_entry_lost", "type", type, "actor", r->person->username);
 }
 

@@ -88,14 +88,14 @@ static enum flow_next note_start(struct request *r)
 {
 	struct audit_who who = access_who(r);
 
-	audit_note(r->app->pool, &r->query, &who, "turn.stopped", "answerId", r->path_params[0]);
+	audit_note(r->app->pool, r->query, &who, "turn.stopped", "answerId", r->path_params[0]);
 	return FLOW_WAIT;
 }
 
 /* It is stopped, whether that could be written down or not. */
 static enum flow_next note_finish(struct request *r)
 {
-	if (r->query.op.err)
+	if (r->query->op.err)
 		log_error(&r->log, "audit_entry_lost", "type", "turn.stopped", "actor", r->person->username);
 	return request_reply(r, STR("null"), STR(""));
 }

@@ -37,7 +37,7 @@ static enum flow_next list_start(struct request *r)
 		return FLOW_DONE;
 	if (request_query(r, "q", &search) && (search.len > MAX_SEARCH || !request_text_valid(search)))
 		return request_reject_because(r, ERR_VALIDATION, "q", "q must be UTF-8 text of at most %d bytes.", (int)MAX_SEARCH);
-	users_list(r->app->pool, &r->query, search, page->size, page_offset(page));
+	users_list(r->app->pool, r->query, search, page->size, page_offset(page));
 	return FLOW_WAIT;
 }
 
@@ -68,13 +68,13 @@ static enum flow_next ask_start(struct request *r)
 
 static enum flow_next get_start(struct request *r)
 {
-	users_get(r->app->pool, &r->query, r->path_params[0]);
+	users_get(r->app->pool, r->query, r->path_params[0]);
 	return FLOW_WAIT;
 }
 
 static enum flow_next user_finish(struct request *r)
 {
-	return r->query.op.err ? refuse_user_conflict(r) : reply_user(r, false);
+	return r->query->op.err ? refuse_user_conflict(r) : reply_user(r, false);
 }
 
 const struct step admin_users_get_steps[] = {
@@ -124,13 +124,13 @@ static enum flow_next add_start(struct request *r)
 		.role = made->role,
 		.audit_type = "user.created",
 	};
-	users_add(r->app->pool, &r->query, &who, &user);
+	users_add(r->app->pool, r->query, &who, &user);
 	return FLOW_WAIT;
 }
 
 static enum flow_next add_finish(struct request *r)
 {
-	return r->query.op.err ? refuse_user_conflict(r) : reply_user(r, true);
+	return r->query->op.err ? refuse_user_conflict(r) : reply_user(r, true);
 }
 
 const struct step admin_users_create_steps[] = {
@@ -192,16 +192,16 @@ static enum flow_next update_start(struct request *r)
 		return request_reject(r, ERR_USER_NOT_FOUND);
 	if (!read_update(r->body, u, &complaint))
 		return request_reject_field(r, &complaint);
-	users_update(r->app->pool, &r->query, &who, r->path_params[0], &u->patch);
+	users_update(r->app->pool, r->query, &who, r->path_params[0], &u->patch);
 	return FLOW_WAIT;
 }
 
 static enum flow_next update_finish(struct request *r)
 {
 	cached_doubt(r);
-	if (r->query.op.err)
+	if (r->query->op.err)
 		return refuse_user_conflict(r);
-	if (query_n_rows(&r->query) > 0 && users_update_refused(&r->query))
+	if (query_n_rows(r->query) > 0 && users_update_refused(r->query))
 		return request_reject_because(r, ERR_CONFLICT, NULL, "This is the last active administrator; make another one first.");
 	people_forget(r->app->auth->people, STR("user"), r->path_params[0]);
 	return FLOW_NEXT;
@@ -244,7 +244,7 @@ static enum flow_next store_start(struct request *r)
 {
 	struct audit_who who = access_who(r);
 
-	users_set_password(r->app->pool, &r->query, &who, r->path_params[0], str_from(r->password->hash), STR(""), NULL,
+	users_set_password(r->app->pool, r->query, &who, r->path_params[0], str_from(r->password->hash), STR(""), NULL,
 			   "user.password_reset");
 	return FLOW_WAIT;
 }
@@ -270,7 +270,7 @@ static enum flow_next revoke_start(struct request *r)
 
 	if (!uuid_valid(r->path_params[0]))
 		return request_reject(r, ERR_USER_NOT_FOUND);
-	users_revoke(r->app->pool, &r->query, &who, r->path_params[0]);
+	users_revoke(r->app->pool, r->query, &who, r->path_params[0]);
 	return FLOW_WAIT;
 }
 
@@ -280,12 +280,12 @@ static enum flow_next revoke_finish(struct request *r)
 	struct json_writer w = {.out = &b};
 	int64_t n_logins, n_keys;
 
-	if (r->query.op.err)
-		return request_reject(r, r->query.op.err);
-	if (query_n_rows(&r->query) == 0)
+	if (r->query->op.err)
+		return request_reject(r, r->query->op.err);
+	if (query_n_rows(r->query) == 0)
 		return request_reject(r, ERR_USER_NOT_FOUND);
 	people_forget(r->app->auth->people, STR("user"), r->path_params[0]);
-	users_revoked(&r->query, &n_logins, &n_keys);
+	users_revoked(r->query, &n_logins, &n_keys);
 	json_open(&w, '{');
 	json_add_int(&w, "logins", n_logins);
 	json_add_int(&w, "keys", n_keys);

@@ -145,15 +145,15 @@ static enum flow_next write_start(struct request *r)
 	struct import *import = r->state;
 	struct audit_who who = access_who(r);
 
-	agents_write(r->app->pool, &r->query, &who, AGENTS_IMPORT, buf_str(&import->array));
+	agents_write(r->app->pool, r->query, &who, AGENTS_IMPORT, buf_str(&import->array));
 	return FLOW_WAIT;
 }
 
 /* What only the database knows. */
 static void take_problems(struct request *r, struct import *import)
 {
-	for (size_t i = 0; i < query_n_rows(&r->query); i++) {
-		struct agent_written written = agents_written(&r->query, i);
+	for (size_t i = 0; i < query_n_rows(r->query); i++) {
+		struct agent_written written = agents_written(r->query, i);
 		const char *field, *sentence;
 
 		if (!agents_refused(&written) || written.outcome.len == 0)
@@ -173,8 +173,8 @@ static void reply_outcomes(struct request *r)
 	json_open(&w, '{');
 	json_key(&w, "agents");
 	json_open(&w, '[');
-	for (size_t i = 0; i < query_n_rows(&r->query); i++) {
-		struct agent_written written = agents_written(&r->query, i);
+	for (size_t i = 0; i < query_n_rows(r->query); i++) {
+		struct agent_written written = agents_written(r->query, i);
 
 		for (size_t k = 0; k < N_ELEMENTS(names); k++)
 			counts[k] += str_eq_cstr(written.outcome, names[k]);
@@ -195,13 +195,13 @@ static enum flow_next write_finish(struct request *r)
 {
 	struct import *import = r->state;
 
-	if (r->query.op.err == -ERR_CONFLICT)
+	if (r->query->op.err == -ERR_CONFLICT)
 		return request_reject_because(r, ERR_CONFLICT, NULL,
 					      "Somebody else has just made one of these agents; nothing was imported.");
-	if (r->query.op.err && strncmp(query_sqlstate(&r->query), "22", 2) == 0)
+	if (r->query->op.err && strncmp(query_sqlstate(r->query), "22", 2) == 0)
 		return request_reject_because(r, ERR_VALIDATION, "features", "features of one of them holds a number that is too large.");
-	if (r->query.op.err)
-		return request_reject(r, r->query.op.err);
+	if (r->query->op.err)
+		return request_reject(r, r->query->op.err);
 	take_problems(r, import);
 	if (import->n_errors)
 		return refuse(r, import);

@@ -13,7 +13,7 @@ static enum flow_next start(struct request *r, void (*ask)(struct pool *pool, st
 
 	if (!request_query_int(r, "days", 1, USAGE_MAX_DAYS, &days))
 		return FLOW_DONE;
-	ask(r->app->pool, &r->query, days);
+	ask(r->app->pool, r->query, days);
 	return FLOW_WAIT;
 }
 
@@ -62,10 +62,10 @@ static enum flow_next overview_finish(struct request *r)
 	struct usage_period period;
 	struct usage usage;
 
-	if (r->query.op.err)
-		return request_reject(r, r->query.op.err);
-	usage = usage_sums(&r->query, 0);
-	period = usage_period(&r->query, 0);
+	if (r->query->op.err)
+		return request_reject(r, r->query->op.err);
+	usage = usage_sums(r->query, 0);
+	period = usage_period(r->query, 0);
 	json_open(&w, '{');
 	put_period(&w, period.from, period.to);
 	put_usage(&w, &usage);
@@ -87,19 +87,19 @@ static enum flow_next trends_finish(struct request *r)
 {
 	struct buf b = {0};
 	struct json_writer w = {.out = &b};
-	size_t n = query_n_rows(&r->query);
+	size_t n = query_n_rows(r->query);
 
-	if (r->query.op.err)
-		return request_reject(r, r->query.op.err);
+	if (r->query->op.err)
+		return request_reject(r, r->query->op.err);
 	json_open(&w, '{');
-	put_period(&w, usage_period(&r->query, 0).from, usage_period(&r->query, n - 1).to); /* each day has its row */
+	put_period(&w, usage_period(r->query, 0).from, usage_period(r->query, n - 1).to); /* each day has its row */
 	json_key(&w, "points");
 	json_open(&w, '[');
 	for (size_t i = 0; i < n; i++) {
-		struct usage usage = usage_sums(&r->query, i);
+		struct usage usage = usage_sums(r->query, i);
 
 		json_open(&w, '{');
-		json_add_str(&w, "day", usage_period(&r->query, i).from);
+		json_add_str(&w, "day", usage_period(r->query, i).from);
 		put_usage(&w, &usage);
 		json_close(&w, '}');
 	}
@@ -122,12 +122,12 @@ static enum flow_next agents_finish(struct request *r)
 	struct buf b = {0};
 	struct json_writer w = {.out = &b};
 
-	if (r->query.op.err)
-		return request_reject(r, r->query.op.err);
+	if (r->query->op.err)
+		return request_reject(r, r->query->op.err);
 	json_open(&w, '[');
-	for (size_t i = 0; i < query_n_rows(&r->query); i++) {
-		struct usage usage = usage_sums(&r->query, i);
-		struct usage_agent agent = usage_agent_row(&r->query, i);
+	for (size_t i = 0; i < query_n_rows(r->query); i++) {
+		struct usage usage = usage_sums(r->query, i);
+		struct usage_agent agent = usage_agent_row(r->query, i);
 
 		json_open(&w, '{');
 		json_add_str(&w, "agentId", agent.id);
@@ -145,7 +145,7 @@ const struct step admin_usage_agents_steps[] = {{"sum_usage", agents_start, agen
 
 static enum flow_next stats_start(struct request *r)
 {
-	usage_stats(r->app->pool, &r->query);
+	usage_stats(r->app->pool, r->query);
 	return FLOW_WAIT;
 }
 
@@ -165,14 +165,14 @@ static enum flow_next stats_finish(struct request *r)
 	struct json_writer w = {.out = &b};
 	struct usage_totals totals;
 
-	if (r->query.op.err)
-		return request_reject(r, r->query.op.err);
-	totals = usage_totals(&r->query);
+	if (r->query->op.err)
+		return request_reject(r, r->query->op.err);
+	totals = usage_totals(r->query);
 	json_open(&w, '{');
 	put_count(&w, "users", totals.users, totals.active_users);
 	put_count(&w, "agents", totals.agents, totals.active_agents);
 	for (size_t i = 0; i < N_ELEMENTS(periods); i++) {
-		struct usage usage = usage_sums(&r->query, i);
+		struct usage usage = usage_sums(r->query, i);
 
 		json_key(&w, periods[i]);
 		json_open(&w, '{');

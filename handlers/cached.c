@@ -34,7 +34,7 @@ enum flow_next cached_dropped(struct request *r)
 
 void cached_doubt(struct request *r)
 {
-	if (r->query.op.err == -ERR_DB_UNAVAILABLE && query_was_sent(&r->query))
+	if (r->query->op.err == -ERR_DB_UNAVAILABLE && query_was_sent(r->query))
 		cache_doubt(r->app->cache);
 }
 

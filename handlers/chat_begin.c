@@ -93,8 +93,7 @@ static enum flow_next read_from(struct request *r, struct beginning *b, struct t
 {
 	timer_fini(&r->timer);
 	chat_read_from(r, b->words, turn, &b->chat);
-	arena_fini(&r->question);
-	query_fini(&r->query); /* the question may be in it */
+	request_end_question(r);
 	json_free(r->body); /* a long stream need not keep it */
 	r->body = NULL;
 	return FLOW_NEXT;

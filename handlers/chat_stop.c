@@ -93,7 +93,7 @@ static enum flow_next look_up_start(struct request *r)
 {
 	struct session_owner owner = whose(r);
 
-	messages_find_answer(r->app->pool, &r->query, &owner, r->path_params[0]);
+	messages_find_answer(r->app->pool, r->query, &owner, r->path_params[0]);
 	return FLOW_WAIT;
 }
 
@@ -102,16 +102,16 @@ static enum flow_next look_up_finish(struct request *r)
 	struct stopping *stopping = r->state;
 	struct answer_row answer;
 
-	if (r->query.op.err)
-		return request_reject(r, r->query.op.err);
-	if (query_n_rows(&r->query) == 0)
+	if (r->query->op.err)
+		return request_reject(r, r->query->op.err);
+	if (query_n_rows(r->query) == 0)
 		return request_reject_because(r, ERR_MESSAGE_NOT_FOUND, NULL, NO_ANSWER_OF_HIS);
-	answer = messages_answer(&r->query);
+	answer = messages_answer(r->query);
 	if (!str_eq(answer.status, STR("streaming")))
 		return reply(r, answer.id, false, answer.status);
 	if (stopping->looked_up)
 		return request_reject(r, ERR_OVERLOADED); /* its responder hangs, or has died and is not yet swept up after */
-	query_fini(&r->query);
+	query_fini(r->query);
 	siblings_look(r->app->siblings);
 	*stopping = (struct stopping){.round = round_new(r), .command = stopping->command, .looked_up = true};
 	return FLOW_NEXT;

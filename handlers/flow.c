@@ -82,13 +82,11 @@ void flow_end(struct request *r)
 		return;
 	r->over = true;
 	r->waiting = false;
-	query_fini(&r->query); /* cancels it if it is in flight */
-	op_cancel(&r->limit.op);
 	reservation_end(r->reservation, false);
 	r->reservation = NULL;
 	cache_ask_end(&r->cached);
 	op_cancel(&r->drop.op);
-	arena_fini(&r->question);
+	request_end_question(r);
 	timer_fini(&r->timer);
 	if (r->turn)
 		turn_leave(r->turn, &r->reader);

@@ -26,17 +26,17 @@ static enum flow_next find_start(struct request *r)
 	if (!json_read_str(r->body, "dataId", true, 1, MAX_MESSAGE_ID, &data_id, &complaint) ||
 	    !chat_request_read_how(r->body, &chat->turn, &chat->stream, &complaint))
 		return request_reject_field(r, &complaint);
-	messages_find_question(r->app->pool, &r->query, &owner, r->path_params[0], data_id);
+	messages_find_question(r->app->pool, r->query, &owner, r->path_params[0], data_id);
 	return FLOW_WAIT;
 }
 
 static enum flow_next find_finish(struct request *r)
 {
-	if (r->query.op.err)
-		return request_reject(r, r->query.op.err);
-	if (query_n_rows(&r->query) == 0)
+	if (r->query->op.err)
+		return request_reject(r, r->query->op.err);
+	if (query_n_rows(r->query) == 0)
 		return request_reject(r, ERR_SESSION_NOT_FOUND);
-	if (!messages_question(&r->query).present)
+	if (!messages_question(r->query).present)
 		return request_reject(r, ERR_MESSAGE_NOT_FOUND);
 	return FLOW_NEXT;
 }
@@ -44,7 +44,7 @@ static enum flow_next find_finish(struct request *r)
 static enum flow_next begin_start(struct request *r)
 {
 	struct chat_request *chat = r->state;
-	struct question_row question = messages_question(&r->query);
+	struct question_row question = messages_question(r->query);
 	struct llm_message *message = arena_alloc(&r->question, sizeof(*message));
 	struct turn_request *turn = &chat->turn;
 
@@ -101,7 +101,7 @@ static enum flow_next rate_start(struct request *r)
 		return request_reject_field(r, &complaint);
 	if (!chat_id_valid(chat_id))
 		return request_reject(r, ERR_SESSION_NOT_FOUND);
-	messages_rate(r->app->pool, &r->query, &owner, chat_id, message_id, rating, comment);
+	messages_rate(r->app->pool, r->query, &owner, chat_id, message_id, rating, comment);
 	return FLOW_WAIT;
 }
 
@@ -111,14 +111,14 @@ static enum flow_next rate_finish(struct request *r)
 	struct buf b = {0};
 	struct json_writer w = {.out = &b};
 
-	if (r->query.op.err)
-		return request_reject(r, r->query.op.err);
-	if (query_n_rows(&r->query) == 0)
+	if (r->query->op.err)
+		return request_reject(r, r->query->op.err);
+	if (query_n_rows(r->query) == 0)
 		return request_reject(r, ERR_SESSION_NOT_FOUND);
-	if (query_is_null(&r->query, 0, 0))
+	if (query_is_null(r->query, 0, 0))
 		return request_reject(r, ERR_MESSAGE_NOT_FOUND);
 	json_open(&w, '{');
-	json_add_str(&w, "messageId", query_col(&r->query, 0, 0));
+	json_add_str(&w, "messageId", query_col(r->query, 0, 0));
 	json_key(&w, "rating");
 	if (rating.len)
 		json_put_str(&w, rating);

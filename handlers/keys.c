@@ -73,7 +73,7 @@ static enum flow_next list_of(struct request *r, struct str user_id)
 	page->size = DEFAULT_PAGE;
 	if (!page_read(r, page, KEYS_MAX_PAGE))
 		return FLOW_DONE;
-	keys_list(r->app->pool, &r->query, user_id, page->size, page_offset(page));
+	keys_list(r->app->pool, r->query, user_id, page->size, page_offset(page));
 	return FLOW_WAIT;
 }
 
@@ -174,7 +174,7 @@ static enum flow_next create_start(struct request *r)
 	key.shown = str_from(making->shown);
 	key.hash = str_from(making->hash);
 	key.expires_after_s = days * DAY_S;
-	keys_add(r->app->pool, &r->query, &who, &key);
+	keys_add(r->app->pool, r->query, &who, &key);
 	return FLOW_WAIT;
 }
 
@@ -185,11 +185,11 @@ static enum flow_next create_finish(struct request *r)
 	struct json_writer w = {.out = &b};
 	struct key_row key;
 
-	if (r->query.op.err)
-		return request_reject(r, r->query.op.err);
-	if (query_n_rows(&r->query) == 0)
+	if (r->query->op.err)
+		return request_reject(r, r->query->op.err);
+	if (query_n_rows(r->query) == 0)
 		return request_reject_because(r, ERR_CONFLICT, NULL, "You have %d keys already; please revoke some first.", (int)KEYS_MAX_OF_USER);
-	key = keys_row(&r->query, 0);
+	key = keys_row(r->query, 0);
 	put_key(&w, &key, str_from(making->secret));
 	request_reply_created(r, buf_str(&b));
 	crypto_wipe(making->secret, sizeof(making->secret));
@@ -212,7 +212,7 @@ static enum flow_next revoke_of(struct request *r, struct str user_id)
 
 	if (!uuid_valid(r->path_params[0]))
 		return request_reject(r, ERR_KEY_NOT_FOUND);
-	keys_revoke(r->app->pool, &r->query, &who, r->path_params[0], user_id);
+	keys_revoke(r->app->pool, r->query, &who, r->path_params[0], user_id);
 	return FLOW_WAIT;
 }
 
@@ -228,9 +228,9 @@ static enum flow_next revoke_any_start(struct request *r)
 
 static enum flow_next revoke_finish(struct request *r)
 {
-	if (r->query.op.err)
-		return request_reject(r, r->query.op.err);
-	if (query_col_int(&r->query, 0, 0) == 0)
+	if (r->query->op.err)
+		return request_reject(r, r->query->op.err);
+	if (query_col_int(r->query, 0, 0) == 0)
 		return request_reject(r, ERR_KEY_NOT_FOUND);
 	people_forget(r->app->auth->people, STR("key"), r->path_params[0]);
 	return request_reply(r, STR("null"), STR(""));

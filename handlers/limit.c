@@ -27,20 +27,21 @@ int limit_seconds(int64_t ms)
 static enum flow_next judge(struct request *r)
 {
 	r->counted = true;
-	if (r->limit.verdict.refused)
-		return request_reject_later(r, ERR_RATE_LIMITED, limit_seconds(r->limit.verdict.reset_ms));
+	r->limit = r->waits->count.verdict;
+	if (r->limit.refused)
+		return request_reject_later(r, ERR_RATE_LIMITED, limit_seconds(r->limit.reset_ms));
 	return FLOW_NEXT;
 }
 
 static void on_counted(struct op *op)
 {
-	flow_wake(CONTAINER_OF(op, struct request, limit.op));
+	flow_wake(CONTAINER_OF(op, struct request_waits, count.op)->request);
 }
 
 static enum flow_next count(struct request *r, struct str address, struct str identity)
 {
-	r->limit.op.done = on_counted;
-	return ratelimit_start(r->app->ratelimit, &r->limit, address, identity) ? judge(r) : FLOW_WAIT;
+	r->waits->count.op.done = on_counted;
+	return ratelimit_start(r->app->ratelimit, &r->waits->count, address, identity) ? judge(r) : FLOW_WAIT;
 }
 
 static struct str identity_of(const struct person *person)
@@ -89,7 +90,7 @@ static void put_verdict(struct buf *out, const char *of, const struct ratelimit_
 /* What is reached; else of the limits that count requests what is nearest to its end. */
 void limit_put_headers(const struct request *r, struct buf *out)
 {
-	const struct ratelimit_verdict *v = &r->limit.verdict;
+	const struct ratelimit_verdict *v = &r->limit;
 
 	if (!r->counted)
 		return;

@@ -118,7 +118,7 @@ static enum flow_next look_start(struct request *r)
 	if (!json_read_str(r->body, "username", true, 1, USERNAME_MAX_CHARS, &login->attempt.username, &complaint) ||
 	    !json_read_str(r->body, "password", true, 1, PASSWORD_MAX_BYTES, &login->password, &complaint))
 		return request_reject_field(r, &complaint);
-	logins_look(r->app->pool, &r->query, &login->attempt);
+	logins_look(r->app->pool, r->query, &login->attempt);
 	return FLOW_WAIT;
 }
 
@@ -127,9 +127,9 @@ static enum flow_next look_finish(struct request *r)
 	struct login *login = r->state;
 	struct login_look found;
 
-	if (r->query.op.err)
-		return request_reject(r, r->query.op.err);
-	found = logins_looked(&r->query);
+	if (r->query->op.err)
+		return request_reject(r, r->query->op.err);
+	found = logins_looked(r->query);
 	if (found.address_barred_s)
 		return request_reject_later(r, ERR_RATE_LIMITED, (int)found.address_barred_s);
 	if (found.name_barred_s)
@@ -141,7 +141,7 @@ static enum flow_next look_finish(struct request *r)
 	login->hash = arena_copy(&r->arena, found.password_hash);
 	login->is_active = found.is_active;
 	login->password_changes = found.password_changes;
-	query_fini(&r->query);
+	query_fini(r->query);
 	return FLOW_NEXT;
 }
 
@@ -204,7 +204,7 @@ static void open_login(struct request *r, struct login *login)
 		.password_changes = login->password_changes,
 		.password_hash = login->new_hash,
 	};
-	logins_open(r->app->pool, &r->query, &login->attempt, &made);
+	logins_open(r->app->pool, r->query, &login->attempt, &made);
 }
 
 static enum flow_next settle_start(struct request *r)
@@ -212,7 +212,7 @@ static enum flow_next settle_start(struct request *r)
 	struct login *login = r->state;
 
 	if (login->wrong)
-		logins_fail(r->app->pool, &r->query, &login->attempt, login->user_id);
+		logins_fail(r->app->pool, r->query, &login->attempt, login->user_id);
 	else
 		open_login(r, login);
 	return FLOW_WAIT;
@@ -235,9 +235,9 @@ static enum flow_next settle_finish(struct request *r)
 	enum login_verdict verdict;
 
 	cached_doubt(r);
-	if (r->query.op.err)
-		return request_reject(r, r->query.op.err);
-	verdict = login->wrong ? logins_failed(&r->query) : logins_opened(&r->query);
+	if (r->query->op.err)
+		return request_reject(r, r->query->op.err);
+	verdict = login->wrong ? logins_failed(r->query) : logins_opened(r->query);
 	if (login->wrong || verdict != LOGIN_FINE)
 		return refuse_login(r, verdict);
 	remember(r, login);
@@ -308,15 +308,15 @@ static enum flow_next add_start(struct request *r)
 		.role = login->role,
 		.audit_type = "user.registered",
 	};
-	users_add(r->app->pool, &r->query, &who, &user);
+	users_add(r->app->pool, r->query, &who, &user);
 	return FLOW_WAIT;
 }
 
 static enum flow_next add_finish(struct request *r)
 {
-	if (r->query.op.err)
+	if (r->query->op.err)
 		return refuse_user_conflict(r);
-	query_fini(&r->query);
+	query_fini(r->query);
 	return FLOW_NEXT;
 }
 
@@ -336,9 +336,9 @@ static enum flow_next first_login_finish(struct request *r)
 	struct login *login = r->state;
 	enum login_verdict verdict;
 
-	if (r->query.op.err)
-		return request_reject(r, r->query.op.err);
-	verdict = logins_opened(&r->query);
+	if (r->query->op.err)
+		return request_reject(r, r->query->op.err);
+	verdict = logins_opened(r->query);
 	if (verdict != LOGIN_FINE)
 		return refuse_login(r, verdict);
 	remember(r, login);
@@ -369,7 +369,7 @@ static enum flow_next refresh_start(struct request *r)
 	secret_hash(token, hash);
 	make_refresh_token(login);
 	login->era = people_era(r->app->auth->people);
-	logins_refresh(r->app->pool, &r->query, arena_copy(&r->arena, str_from(hash)), str_from(login->refresh_hash),
+	logins_refresh(r->app->pool, r->query, arena_copy(&r->arena, str_from(hash)), str_from(login->refresh_hash),
 		       r->app->conf->refresh_token_ttl_s, login->attempt.address, login->attempt.request_id);
 	return FLOW_WAIT;
 }
@@ -379,11 +379,11 @@ static enum flow_next refresh_finish(struct request *r)
 	struct login *login = r->state;
 	struct login_refreshed found;
 
-	if (r->query.op.err)
-		return request_reject(r, r->query.op.err);
-	if (query_n_rows(&r->query) == 0)
+	if (r->query->op.err)
+		return request_reject(r, r->query->op.err);
+	if (query_n_rows(r->query) == 0)
 		return request_reject(r, ERR_TOKEN_INVALID);
-	found = logins_refreshed(&r->query);
+	found = logins_refreshed(r->query);
 	if (found.state == REFRESH_REUSED)
 		log_warn(&r->log, "refresh_token_reused", "login", found.login_id);
 	if (found.state != REFRESH_FINE)
@@ -409,14 +409,14 @@ static enum flow_next logout_start(struct request *r)
 {
 	struct audit_who who = access_who(r);
 
-	logins_end(r->app->pool, &r->query, &who, uuid_str(&r->person->credential_id));
+	logins_end(r->app->pool, r->query, &who, uuid_str(&r->person->credential_id));
 	return FLOW_WAIT;
 }
 
 static enum flow_next logout_finish(struct request *r)
 {
-	if (r->query.op.err)
-		return request_reject(r, r->query.op.err);
+	if (r->query->op.err)
+		return request_reject(r, r->query->op.err);
 	/* The other responders hear of it within a second. */
 	people_forget(r->app->auth->people, STR("login"), uuid_str(&r->person->credential_id));
 	return request_reply(r, STR("null"), STR(""));

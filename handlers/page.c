@@ -31,11 +31,11 @@ enum flow_next page_reply_rows(struct request *r, int64_t (*put)(struct json_wri
 	struct json_writer w = {.out = &b};
 	int64_t total = 0;
 
-	if (r->query.op.err)
-		return request_reject(r, r->query.op.err);
+	if (r->query->op.err)
+		return request_reject(r, r->query->op.err);
 	json_open(&w, '[');
-	for (size_t i = 0; i < query_n_rows(&r->query); i++)
-		total = put(&w, &r->query, i);
+	for (size_t i = 0; i < query_n_rows(r->query); i++)
+		total = put(&w, r->query, i);
 	json_close(&w, ']');
 	page_reply(r, buf_str(&b), r->state, total);
 	buf_fini(&b);

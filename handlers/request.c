@@ -33,7 +33,35 @@ static void take_request_id(struct request *r)
 
 static void on_query_done(struct op *op)
 {
-	flow_wake(CONTAINER_OF(op, struct request, query.op));
+	flow_wake(CONTAINER_OF(op, struct request_waits, query.op)->request);
+}
+
+/* Ends what is in flight. */
+static void end_waits(void *thing)
+{
+	struct request_waits *waits = thing;
+
+	query_fini(&waits->query);
+	op_cancel(&waits->count.op);
+}
+
+static void add_waits(struct request *r)
+{
+	struct request_waits *waits = arena_alloc(&r->question, sizeof(*waits));
+
+	waits->request = r;
+	query_init(&waits->query);
+	waits->query.op.done = on_query_done;
+	arena_on_free(&r->question, end_waits, waits);
+	r->waits = waits;
+	r->query = &waits->query;
+}
+
+void request_end_question(struct request *r)
+{
+	arena_fini(&r->question);
+	r->waits = NULL;
+	r->query = NULL;
 }
 
 void request_begin(struct app *app, struct fcgi_request *fcgi)
@@ -48,8 +76,7 @@ void request_begin(struct app *app, struct fcgi_request *fcgi)
 	fcgi->owner = r;
 	list_init(&r->resume.node);
 	list_init(&r->reader.node);
-	query_init(&r->query);
-	r->query.op.done = on_query_done;
+	add_waits(r);
 	take_request_id(r);
 	r->log.request_id = r->request_id;
 	r->method = request_param(r, "REQUEST_METHOD");
@@ -185,6 +212,7 @@ bool request_query_int(struct request *r, const char *name, int64_t min, int64_t
 		return true;
 	if (str_to_i64(text, out) && *out >= min && *out <= max)
 		return true;
-	request_reject_because(r, ERR_VALIDATION, name, "%s must be a whole number from %lld to %lld.", name, (long long)min, (long long)max);
+	request_reject_because(r, ERR_VALIDATION, name, "%s must be a whole number from %lld to %lld.", name, (long long)min,
+			       (long long)max);
 	return false;
 }

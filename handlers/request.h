@@ -23,6 +23,13 @@ struct turn;
 
 enum { REQUEST_ID_SIZE = 129, REQUEST_MAX_PATH_PARAMS = 2 };
 
+/* Large things that steps wait for, and that a request which only reads an answer has no use for. */
+struct request_waits {
+	struct request *request;
+	struct query query;
+	struct ratelimit_check count;
+};
+
 struct request {
 	struct app *app;           /* borrowed */
 	struct fcgi_request *fcgi; /* borrowed; NULL once it is answered or the client has left */
@@ -42,8 +49,8 @@ struct request {
 	bool anonymous, new_cookie;
 	bool claims_identity; /* there is a token or a key, be it right or not */
 	bool identity_due;    /* who asks has not been counted yet: nobody knew him */
-	bool counted;         /* the last verdict is limit's */
-	struct ratelimit_check limit;
+	bool counted;         /* there is a verdict in limit */
+	struct ratelimit_verdict limit; /* of what was counted last */
 	struct ratelimit_verdict turn_requests, turn_tokens; /* of a turn's limits, the nearest to its end; limit 0: there is none */
 	const struct ratelimit_verdict *reached;             /* which of them it is refused by; NULL: none */
 	struct reservation *reservation; /* owned, until the turn takes it; NULL: nothing limits the turn */
@@ -53,7 +60,8 @@ struct request {
 	struct defer resume; /* runs the flow on, or frees the request once it is over */
 	uint64_t step_began_us;
 	/* what steps wait for: one of these at a time */
-	struct query query;            /* its op.done wakes the flow */
+	struct request_waits *waits;   /* in question; NULL once that is gone */
+	struct query *query;           /* of waits; its op.done wakes the flow */
 	struct password_job *password; /* in arena; NULL: none is wanted */
 	struct cache_ask cached;       /* handlers/cached.h; what it has is kept until the request is over */
 	struct cache_drop drop;
@@ -72,6 +80,8 @@ struct request {
 
 /* Begins a request that came over FastCGI. */
 void request_begin(struct app *app, struct fcgi_request *fcgi);
+/* What was asked has been passed on: from here on an answer is read. Nothing that waits for a query comes after it. */
+void request_end_question(struct request *r);
 /* The client has left: whatever the request waits for is cancelled. */
 void request_client_left(struct request *r);
 /* The socket has taken all that was sent. */

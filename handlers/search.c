@@ -24,7 +24,7 @@ static enum flow_next load_start(struct request *r)
 	if (request_query(r, "agentId", &search.agent_id) &&
 	    (search.agent_id.len == 0 || search.agent_id.len > MAX_AGENT_ID || !str_only(search.agent_id, STR(NAME_CHARS))))
 		return request_reject_because(r, ERR_VALIDATION, "agentId", "agentId must be the id of an agent.");
-	search_start(r->app->pool, &r->query, &search);
+	search_start(r->app->pool, r->query, &search);
 	return FLOW_WAIT;
 }
 
@@ -65,13 +65,13 @@ static enum flow_next load_finish(struct request *r)
 	struct json_writer w = {.out = &b};
 	struct str current = STR("");
 
-	if (r->query.op.err)
-		return request_reject(r, r->query.op.err);
-	if (!search_has_words(&r->query))
+	if (r->query->op.err)
+		return request_reject(r, r->query->op.err);
+	if (!search_has_words(r->query))
 		return request_reject_because(r, ERR_VALIDATION, "q", "q has no word to look for, only signs.");
 	json_open(&w, '[');
-	for (size_t i = 0; i < query_n_rows(&r->query); i++) {
-		struct search_row row = search_row(&r->query, i);
+	for (size_t i = 0; i < query_n_rows(r->query); i++) {
+		struct search_row row = search_row(r->query, i);
 
 		if (!row.present)
 			continue;

@@ -90,7 +90,7 @@ static enum flow_next create_start(struct request *r)
 					      (int)CHAT_ID_MAX);
 	if (!check_agent(r, session.agent_id))
 		return FLOW_DONE;
-	sessions_add(r->app->pool, &r->query, &session);
+	sessions_add(r->app->pool, r->query, &session);
 	return FLOW_WAIT;
 }
 
@@ -98,11 +98,11 @@ static enum flow_next create_finish(struct request *r)
 {
 	struct session_row row;
 
-	if (r->query.op.err == -ERR_CONFLICT)
+	if (r->query->op.err == -ERR_CONFLICT)
 		return request_reject_because(r, ERR_CONFLICT, "chatId", "You have a session with this chatId already.");
-	if (r->query.op.err)
-		return request_reject(r, r->query.op.err);
-	row = sessions_row(&r->query, 0);
+	if (r->query->op.err)
+		return request_reject(r, r->query->op.err);
+	row = sessions_row(r->query, 0);
 	return reply_session(r, &row, true);
 }
 
@@ -123,30 +123,30 @@ static enum flow_next title_start(struct request *r)
 
 	if (!read_title(r->body, true, &title, &complaint))
 		return request_reject_field(r, &complaint);
-	sessions_set_title(r->app->pool, &r->query, &owner, r->path_params[0], title);
+	sessions_set_title(r->app->pool, r->query, &owner, r->path_params[0], title);
 	return FLOW_WAIT;
 }
 
 static enum flow_next title_finish(struct request *r)
 {
 	cached_doubt(r);
-	if (r->query.op.err)
-		return request_reject(r, r->query.op.err);
-	if (query_n_rows(&r->query) == 0)
+	if (r->query->op.err)
+		return request_reject(r, r->query->op.err);
+	if (query_n_rows(r->query) == 0)
 		return request_reject(r, ERR_SESSION_NOT_FOUND);
 	return FLOW_NEXT;
 }
 
 static enum flow_next title_drop_start(struct request *r)
 {
-	struct session_row row = sessions_row(&r->query, 0);
+	struct session_row row = sessions_row(r->query, 0);
 
 	return drop_copies(r, &row.chat_id, 1);
 }
 
 static enum flow_next title_show_start(struct request *r)
 {
-	struct session_row row = sessions_row(&r->query, 0);
+	struct session_row row = sessions_row(r->query, 0);
 
 	return reply_session(r, &row, false);
 }
@@ -163,7 +163,7 @@ static enum flow_next change(struct request *r, struct str refs, struct str oper
 {
 	struct session_owner owner = whose(r);
 
-	sessions_change(r->app->pool, &r->query, &owner, refs, operation);
+	sessions_change(r->app->pool, r->query, &owner, refs, operation);
 	return FLOW_WAIT;
 }
 
@@ -197,35 +197,35 @@ static enum flow_next delete_start(struct request *r)
 static enum flow_next refuse_change(struct request *r)
 {
 	cached_doubt(r);
-	if (r->query.op.err == -ERR_CONFLICT)
+	if (r->query->op.err == -ERR_CONFLICT)
 		return request_reject_because(r, ERR_CONFLICT, NULL,
 					      "Somebody did the same to these sessions at this moment; please try again.");
-	return request_reject(r, r->query.op.err);
+	return request_reject(r, r->query->op.err);
 }
 
 static enum flow_next change_finish(struct request *r)
 {
-	if (r->query.op.err)
+	if (r->query->op.err)
 		return refuse_change(r);
-	if (sessions_changed(&r->query, 0) == SESSION_NOT_FOUND)
+	if (sessions_changed(r->query, 0) == SESSION_NOT_FOUND)
 		return request_reject(r, ERR_SESSION_NOT_FOUND);
 	return FLOW_NEXT;
 }
 
 static enum flow_next changed_drop_start(struct request *r)
 {
-	struct str *chat_ids = arena_alloc(&r->arena, query_n_rows(&r->query) * sizeof(*chat_ids) + 1);
+	struct str *chat_ids = arena_alloc(&r->arena, query_n_rows(r->query) * sizeof(*chat_ids) + 1);
 	size_t n = 0;
 
-	for (size_t i = 0; i < query_n_rows(&r->query); i++)
-		if (sessions_changed(&r->query, i) == SESSION_CHANGED)
-			chat_ids[n++] = sessions_changed_row(&r->query, i).chat_id;
+	for (size_t i = 0; i < query_n_rows(r->query); i++)
+		if (sessions_changed(r->query, i) == SESSION_CHANGED)
+			chat_ids[n++] = sessions_changed_row(r->query, i).chat_id;
 	return drop_copies(r, chat_ids, n);
 }
 
 static enum flow_next change_show_start(struct request *r)
 {
-	struct session_row row = sessions_changed_row(&r->query, 0);
+	struct session_row row = sessions_changed_row(r->query, 0);
 
 	return reply_session(r, &row, false);
 }
@@ -293,7 +293,7 @@ static enum flow_next batch_start(struct request *r)
 
 static enum flow_next batch_finish(struct request *r)
 {
-	return r->query.op.err ? refuse_change(r) : FLOW_NEXT;
+	return r->query->op.err ? refuse_change(r) : FLOW_NEXT;
 }
 
 static enum flow_next batch_show_start(struct request *r)
@@ -307,8 +307,8 @@ static enum flow_next batch_show_start(struct request *r)
 	json_open(&w, '{');
 	json_key(&w, "results");
 	json_open(&w, '[');
-	for (size_t i = 0; i < query_n_rows(&r->query); i++) {
-		enum session_change what = sessions_changed(&r->query, i);
+	for (size_t i = 0; i < query_n_rows(r->query); i++) {
+		enum session_change what = sessions_changed(r->query, i);
 
 		json_open(&w, '{');
 		json_add_str(&w, "id", json_as_str(json_at(ids, i)));

@@ -27,14 +27,14 @@ static enum flow_next find_start(struct request *r)
 	r->state = e;
 	if (request_query(r, "format", &format) && !export_format_named(format, &e->format))
 		return request_reject_because(r, ERR_VALIDATION, "format", "format must be json, csv or markdown.");
-	sessions_get(r->app->pool, &r->query, &owner, r->path_params[0]);
+	sessions_get(r->app->pool, r->query, &owner, r->path_params[0]);
 	return FLOW_WAIT;
 }
 
 static void begin(struct request *r)
 {
 	struct exporting *e = r->state;
-	struct session_row session = sessions_row(&r->query, 0);
+	struct session_row session = sessions_row(r->query, 0);
 	struct buf head = {0}, out = {0};
 	char now[CLOCK_ISO_SIZE];
 
@@ -52,12 +52,12 @@ static void begin(struct request *r)
 
 static enum flow_next find_finish(struct request *r)
 {
-	if (r->query.op.err)
-		return request_reject(r, r->query.op.err);
-	if (query_n_rows(&r->query) == 0)
+	if (r->query->op.err)
+		return request_reject(r, r->query->op.err);
+	if (query_n_rows(r->query) == 0)
 		return request_reject(r, ERR_SESSION_NOT_FOUND);
 	begin(r);
-	query_fini(&r->query);
+	query_fini(r->query);
 	return FLOW_NEXT;
 }
 
@@ -68,7 +68,7 @@ static enum flow_next page_start(struct request *r)
 	if (!request_can_send(r))
 		return FLOW_WAIT;
 	e->asked = true;
-	messages_export(r->app->pool, &r->query, uuid_str(&r->user_id), uuid_str(&e->session_id), e->after_us, uuid_str(&e->after_id),
+	messages_export(r->app->pool, r->query, uuid_str(&r->user_id), uuid_str(&e->session_id), e->after_us, uuid_str(&e->after_id),
 			PAGE_ROWS, PAGE_BYTES);
 	return FLOW_WAIT;
 }
@@ -76,11 +76,11 @@ static enum flow_next page_start(struct request *r)
 static void send_page(struct request *r)
 {
 	struct exporting *e = r->state;
-	size_t n = query_n_rows(&r->query);
+	size_t n = query_n_rows(r->query);
 	struct buf out = {0};
 
 	for (size_t i = 0; i < n; i++) {
-		struct message_row m = messages_exported(&r->query, i);
+		struct message_row m = messages_exported(r->query, i);
 
 		export_message(&out, e->format, &m, !e->begun);
 		e->begun = true;
@@ -92,7 +92,7 @@ static void send_page(struct request *r)
 	e->over = n == 0;
 	if (e->over)
 		export_end(&out, e->format);
-	query_fini(&r->query);
+	query_fini(r->query);
 	request_send(r, buf_str(&out));
 	buf_fini(&out);
 }
@@ -104,8 +104,8 @@ static enum flow_next page_finish(struct request *r)
 
 	if (e->asked) {
 		e->asked = false;
-		if (r->query.op.err) /* half a file must not look like a whole one */
-			return request_break_off(r, r->query.op.err);
+		if (r->query->op.err) /* half a file must not look like a whole one */
+			return request_break_off(r, r->query->op.err);
 		send_page(r);
 	}
 	if (e->over)

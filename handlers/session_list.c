@@ -78,14 +78,14 @@ static enum flow_next list_start(struct request *r)
 	r->state = listing;
 	if (!read_filters(r, listing) || !read_place(r, listing))
 		return FLOW_DONE;
-	sessions_list(r->app->pool, &r->query, &owner, &listing->list);
+	sessions_list(r->app->pool, r->query, &owner, &listing->list);
 	return FLOW_WAIT;
 }
 
 static void put_pagination(struct request *r, struct buf *out, const struct session_row *last)
 {
 	const struct listing *listing = r->state;
-	int64_t total = sessions_total(&r->query), size = listing->page.size;
+	int64_t total = sessions_total(r->query), size = listing->page.size;
 	struct json_writer w = {.out = out};
 	char cursor[CURSOR_SIZE];
 
@@ -105,18 +105,18 @@ static void put_pagination(struct request *r, struct buf *out, const struct sess
 static enum flow_next list_finish(struct request *r)
 {
 	const struct listing *listing = r->state;
-	size_t n_rows = query_n_rows(&r->query), n = n_rows;
+	size_t n_rows = query_n_rows(r->query), n = n_rows;
 	struct buf b = {0}, pages = {0};
 	struct json_writer w = {.out = &b};
 	struct session_row row = {.id = STR("")};
 
-	if (r->query.op.err)
-		return request_reject(r, r->query.op.err);
+	if (r->query->op.err)
+		return request_reject(r, r->query->op.err);
 	if (n > (size_t)listing->page.size)
 		n = (size_t)listing->page.size;
 	json_open(&w, '[');
-	for (size_t i = 0; i < n && sessions_present(&r->query, i); i++) {
-		row = sessions_listed(&r->query, i);
+	for (size_t i = 0; i < n && sessions_present(r->query, i); i++) {
+		row = sessions_listed(r->query, i);
 		put_session(&w, &row);
 	}
 	json_close(&w, ']');

@@ -42,7 +42,7 @@ static enum flow_next load(struct request *r)
 	const struct reading *reading = r->state;
 	struct session_owner owner = whose(r);
 
-	messages_list(r->app->pool, &r->query, &owner, r->path_params[0], reading->role, reading->limit, reading->offset);
+	messages_list(r->app->pool, r->query, &owner, r->path_params[0], reading->role, reading->limit, reading->offset);
 	return FLOW_WAIT;
 }
 
@@ -97,19 +97,19 @@ static enum flow_next load_finish(struct request *r)
 	struct json_writer w = {.out = &b};
 	int64_t n;
 
-	if (r->query.op.err)
-		return request_reject(r, r->query.op.err);
-	if (query_n_rows(&r->query) == 0)
+	if (r->query->op.err)
+		return request_reject(r, r->query->op.err);
+	if (query_n_rows(r->query) == 0)
 		return request_reject(r, ERR_SESSION_NOT_FOUND);
 	if (reading->session.len) {
 		json_put_raw(&w, (struct str){reading->session.p, reading->session.len - 1}); /* its brace closes later */
 		w.comma = true;
 		json_key(&w, "messages");
 	}
-	n = put_messages(&w, &r->query);
+	n = put_messages(&w, r->query);
 	if (reading->session.len)
 		json_close(&w, '}');
-	put_pagination(&pages, reading, n, messages_total(&r->query));
+	put_pagination(&pages, reading, n, messages_total(r->query));
 	request_reply(r, buf_str(&b), buf_str(&pages));
 	buf_fini(&b);
 	buf_fini(&pages);
@@ -144,7 +144,7 @@ static enum flow_next get_start(struct request *r)
 {
 	struct session_owner owner = whose(r);
 
-	sessions_get(r->app->pool, &r->query, &owner, r->path_params[0]);
+	sessions_get(r->app->pool, r->query, &owner, r->path_params[0]);
 	return FLOW_WAIT;
 }
 
@@ -154,17 +154,17 @@ static bool take_session(struct request *r, struct buf *out)
 	struct json_writer w = {.out = out};
 	struct session_row s;
 
-	if (r->query.op.err) {
-		cache_fail(&r->cached, r->query.op.err);
-		request_reject(r, r->query.op.err);
+	if (r->query->op.err) {
+		cache_fail(&r->cached, r->query->op.err);
+		request_reject(r, r->query->op.err);
 		return false;
 	}
-	if (query_n_rows(&r->query) == 0) {
+	if (query_n_rows(r->query) == 0) {
 		cache_give_nothing(&r->cached);
 		request_reject(r, ERR_SESSION_NOT_FOUND);
 		return false;
 	}
-	s = sessions_row(&r->query, 0);
+	s = sessions_row(r->query, 0);
 	put_session(&w, &s);
 	/* Only under its chatId: who changes it knows that one. */
 	cache_give(&r->cached, buf_str(out), str_eq(s.chat_id, r->path_params[0]));
@@ -244,7 +244,7 @@ static enum flow_next history_finish(struct request *r)
 
 	if (!take_session(r, &reading->session))
 		return FLOW_DONE;
-	query_fini(&r->query);
+	query_fini(r->query);
 	return FLOW_NEXT;
 }
 
@@ -262,7 +262,7 @@ static enum flow_next stats_start(struct request *r)
 {
 	struct session_owner owner = whose(r);
 
-	sessions_stats(r->app->pool, &r->query, &owner);
+	sessions_stats(r->app->pool, r->query, &owner);
 	return FLOW_WAIT;
 }
 
@@ -272,13 +272,13 @@ static enum flow_next stats_finish(struct request *r)
 	struct buf b = {0};
 	struct json_writer w = {.out = &b};
 
-	if (r->query.op.err)
-		return request_reject(r, r->query.op.err);
+	if (r->query->op.err)
+		return request_reject(r, r->query->op.err);
 	json_open(&w, '{');
 	json_key(&w, "agents");
 	json_open(&w, '[');
-	for (size_t i = 0; i < query_n_rows(&r->query); i++) {
-		struct session_stats_row row = sessions_stats_row(&r->query, i);
+	for (size_t i = 0; i < query_n_rows(r->query); i++) {
+		struct session_stats_row row = sessions_stats_row(r->query, i);
 
 		json_open(&w, '{');
 		json_add_str(&w, "agentId", row.agent_id);

@@ -43,15 +43,15 @@ enum flow_next whose_read_start(struct request *r)
 	if (!r->person || !r->person->is_admin || r->person->by != PERSON_BY_LOGIN)
 		return request_reject(r, ERR_ADMIN_REQUIRED);
 	r->user_id = uuid_from(user_id);
-	audit_note_reading(r->app->pool, &r->query, &who, uuid_str(&r->user_id), str_from(r->route->pattern), r->path_params[0]);
+	audit_note_reading(r->app->pool, r->query, &who, uuid_str(&r->user_id), str_from(r->route->pattern), r->path_params[0]);
 	return FLOW_WAIT;
 }
 
 enum flow_next whose_read_finish(struct request *r)
 {
-	if (r->query.op.err) /* what cannot be noted is not read */
-		return request_reject(r, r->query.op.err);
-	query_fini(&r->query);
+	if (r->query->op.err) /* what cannot be noted is not read */
+		return request_reject(r, r->query->op.err);
+	query_fini(r->query);
 	return FLOW_NEXT;
 }
 
