@@ -200,6 +200,12 @@ void fcgi_break_off(struct fcgi_request *r, const char *reason)
 	conn_close(conn_of(r), reason);
 }
 
+void fcgi_drop_params(struct fcgi_request *r)
+{
+	arena_fini(&r->arena);
+	r->params = (struct params){0};
+}
+
 void fcgi_drop_body(struct fcgi_request *r)
 {
 	struct conn *c = conn_of(r);

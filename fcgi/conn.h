@@ -23,12 +23,12 @@ struct fcgi_handler {
 
 /* A request as the handler sees it; lives from on_request until fcgi_finish or on_left. */
 struct fcgi_request {
-	struct params params;    /* in arena */
+	struct params params;    /* in arena, until fcgi_drop_params */
 	struct str body;         /* until fcgi_drop_body */
 	bool body_too_large;     /* more came than the server takes; body is empty */
 	bool overloaded;         /* too much is buffered altogether; body is empty */
 	uint64_t began_us;       /* clock_mono_us of its first byte */
-	struct arena arena;      /* freed with the request; the handler may use it */
+	struct arena arena;      /* freed with the request */
 	void *owner;             /* the handler's */
 };
 
@@ -38,6 +38,8 @@ void fcgi_send(struct fcgi_request *r, struct str bytes);
 size_t fcgi_unsent(const struct fcgi_request *r);
 /* The body has been used; frees it early. */
 void fcgi_drop_body(struct fcgi_request *r);
+/* The same for the parameters: from here on there are none. */
+void fcgi_drop_params(struct fcgi_request *r);
 /* Sends the last bytes (may be empty) and END_REQUEST; r is gone. */
 void fcgi_finish(struct fcgi_request *r, struct str bytes);
 /* Closes the connection in the middle of the answer, so that nobody takes it for a whole one. on_left comes, before this returns. */

@@ -39,7 +39,7 @@ struct request {
 	enum face face;            /* the path's */
 	struct log_ctx log;
 	char request_id[REQUEST_ID_SIZE];
-	struct str method, path, query_string;           /* in the fcgi request's arena */
+	struct str method, path, query_string;           /* parameters of fcgi's; empty in an event stream */
 	struct str path_params[REQUEST_MAX_PATH_PARAMS]; /* in arena, decoded */
 	uint64_t began_us;
 	uint64_t not_ours_us; /* time that was the provider's, for X-LLMChat-Overhead-Us */
