@@ -26,9 +26,9 @@ struct loop {
 	struct list deferred;
 	struct on_signal signals[MAX_SIGNALS];
 	size_t n_signals;
-	struct loop_lag lag; /* without the percentiles */
+	struct loop_lag lag;            /* without the percentiles */
 	uint64_t n_turns_of[N_BUCKETS]; /* by length: four buckets for each power of two */
-	uint64_t turn_began_us; /* of the first callback since the last poll; 0: none yet */
+	uint64_t turn_began_us;         /* of the first callback since the last poll; 0: none yet */
 	const char *slowest;
 	uint64_t slowest_us;
 };
@@ -212,14 +212,17 @@ static void on_timer(uv_timer_t *h)
 
 void timer_init(struct timer *t, struct loop *loop, void (*fn)(void *arg), void *arg)
 {
-	*t = (struct timer){fn, arg, mem_alloc(sizeof(uv_timer_t))};
-	uv_timer_init(&loop->uv, t->h);
-	t->h->data = t;
+	*t = (struct timer){fn, arg, loop, NULL};
 }
 
 void timer_start(struct timer *t, uint64_t delay_ms)
 {
-	uv_update_time(t->h->loop); /* a long turn must not shorten the wait */
+	if (!t->h) {
+		t->h = mem_alloc(sizeof(*t->h));
+		uv_timer_init(&t->loop->uv, t->h);
+		t->h->data = t;
+	}
+	uv_update_time(&t->loop->uv); /* a long turn must not shorten the wait */
 	uv_timer_start(t->h, on_timer, delay_ms, 0);
 }
 

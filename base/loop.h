@@ -35,7 +35,8 @@ static inline bool defer_waiting(const struct defer *d)
 struct timer {
 	void (*fn)(void *arg);
 	void *arg;            /* borrowed */
-	struct uv_timer_s *h; /* owned */
+	struct loop *loop;    /* borrowed */
+	struct uv_timer_s *h; /* owned; NULL: it has never been started, as most never are */
 };
 void timer_init(struct timer *t, struct loop *loop, void (*fn)(void *arg), void *arg);
 /* Fires once after delay_ms; a running timer starts anew. */

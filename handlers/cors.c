@@ -17,7 +17,7 @@ static struct str allowed_origin(const struct conf *conf)
 	return url;
 }
 
-static bool allowed(const struct request *r)
+bool cors_allows(const struct request *r)
 {
 	struct str origin = allowed_origin(r->app->conf);
 
@@ -31,13 +31,15 @@ void cors_put(const struct request *r, struct buf *out)
 	if (origin.len == 0)
 		return;
 	buf_add_cstr(out, "Vary: Origin\r\n");
-	if (allowed(r))
-		buf_printf(out, "Access-Control-Allow-Origin: %.*s\r\nAccess-Control-Allow-Credentials: true\r\n"
-				"Access-Control-Expose-Headers: X-Request-Id, X-LLMChat-Overhead-Us, X-Chat-Id, Idempotent-Replayed, Retry-After, "
-				"Retry-After-Ms, X-Should-Retry, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, "
-				"X-RateLimit-Limit-Requests, X-RateLimit-Remaining-Requests, X-RateLimit-Reset-Requests, "
-				"X-RateLimit-Limit-Tokens, X-RateLimit-Remaining-Tokens, X-RateLimit-Reset-Tokens\r\n",
-			   STR_ARG(origin));
+	if (r->cors_allowed)
+		buf_printf(
+			out,
+			"Access-Control-Allow-Origin: %.*s\r\nAccess-Control-Allow-Credentials: true\r\n"
+			"Access-Control-Expose-Headers: X-Request-Id, X-LLMChat-Overhead-Us, X-Chat-Id, Idempotent-Replayed, Retry-After, "
+			"Retry-After-Ms, X-Should-Retry, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, "
+			"X-RateLimit-Limit-Requests, X-RateLimit-Remaining-Requests, X-RateLimit-Reset-Requests, "
+			"X-RateLimit-Limit-Tokens, X-RateLimit-Remaining-Tokens, X-RateLimit-Reset-Tokens\r\n",
+			STR_ARG(origin));
 }
 
 static enum flow_next options_start(struct request *r)
@@ -47,11 +49,12 @@ static enum flow_next options_start(struct request *r)
 
 	router_put_allow(r, allow, sizeof(allow));
 	n = snprintf(extra, sizeof(extra), "%s", allow);
-	if (allowed(r) && request_param(r, "HTTP_ACCESS_CONTROL_REQUEST_METHOD").len)
-		snprintf(extra + n, sizeof(extra) - (size_t)n,
-			 "Access-Control-Allow-Methods: %.*s\r\nAccess-Control-Allow-Headers: Authorization, Content-Type, Idempotency-Key, "
-			 "Last-Event-ID, X-Chat-Id, X-Request-Id\r\nAccess-Control-Max-Age: %d\r\n",
-			 (int)(strlen(allow) - strlen("Allow: \r\n")), allow + strlen("Allow: "), (int)MAX_AGE_S);
+	if (r->cors_allowed && request_param(r, "HTTP_ACCESS_CONTROL_REQUEST_METHOD").len)
+		snprintf(
+			extra + n, sizeof(extra) - (size_t)n,
+			"Access-Control-Allow-Methods: %.*s\r\nAccess-Control-Allow-Headers: Authorization, Content-Type, Idempotency-Key, "
+			"Last-Event-ID, X-Chat-Id, X-Request-Id\r\nAccess-Control-Max-Age: %d\r\n",
+			(int)(strlen(allow) - strlen("Allow: \r\n")), allow + strlen("Allow: "), (int)MAX_AGE_S);
 	return request_reply_empty(r, extra);
 }
 

@@ -60,13 +60,11 @@ void owner_put_cookie(const struct request *r, struct buf *out)
 {
 	unsigned char mac[CRYPTO_MAC_BYTES];
 	char text[MAC_TEXT_SIZE];
-	bool https;
 
 	if (!r->new_cookie)
 		return;
-	https = str_eq(request_param(r, "HTTP_X_FORWARDED_PROTO"), STR("https"));
 	sign(r->app->conf->token_secret, uuid_str(&r->user_id), mac);
 	crypto_base64(mac, sizeof(mac), text);
 	buf_printf(out, "Set-Cookie: " COOKIE_NAME "=%s.%s; Path=/; Max-Age=%d; HttpOnly; SameSite=Lax%s\r\n", r->user_id.text, text,
-		   (int)COOKIE_MAX_AGE_S, https ? "; Secure" : "");
+		   (int)COOKIE_MAX_AGE_S, r->https ? "; Secure" : "");
 }

@@ -249,9 +249,6 @@ static void begin_body(struct request *r, const char *content_type, const char *
 void request_begin_stream(struct request *r)
 {
 	begin_body(r, "text/event-stream; charset=utf-8", "Cache-Control: no-cache, no-transform\r\n");
-	/* A long stream need not keep its request's headers. */
-	r->method = r->path = r->query_string = STR("");
-	fcgi_drop_params(r->fcgi);
 }
 
 void request_begin_download(struct request *r, const char *content_type, const char *headers)

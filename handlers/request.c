@@ -10,6 +10,7 @@
 #include "base/password.h"
 #include "fcgi/conn.h"
 #include "handlers/access.h"
+#include "handlers/cors.h"
 #include "handlers/router.h"
 
 enum { MAX_ADDRESS = 64 }; /* an IPv6 address with a zone has less */
@@ -62,6 +63,9 @@ void request_end_question(struct request *r)
 	arena_fini(&r->question);
 	r->waits = NULL;
 	r->query = NULL;
+	r->method = r->path = r->query_string = STR("");
+	if (r->fcgi)
+		fcgi_drop_params(r->fcgi);
 }
 
 void request_begin(struct app *app, struct fcgi_request *fcgi)
@@ -83,6 +87,8 @@ void request_begin(struct app *app, struct fcgi_request *fcgi)
 	uri = request_param(r, "REQUEST_URI");
 	r->path = str_cut(&uri, '?');
 	r->query_string = request_param(r, "QUERY_STRING");
+	r->https = str_eq(request_param(r, "HTTP_X_FORWARDED_PROTO"), STR("https"));
+	r->cors_allowed = cors_allows(r);
 	r->then = router_find(r);
 	flow_start(r, access_steps);
 }

@@ -37,9 +37,10 @@ struct request {
 	struct arena question;     /* what is needed until there is an answer to read: gone by then */
 	const struct route *route; /* NULL if there is none */
 	enum face face;            /* the path's */
+	bool https, cors_allowed;  /* of what the headers of an answer depend on when the parameters are gone */
 	struct log_ctx log;
 	char request_id[REQUEST_ID_SIZE];
-	struct str method, path, query_string;           /* parameters of fcgi's; empty in an event stream */
+	struct str method, path, query_string;           /* parameters of fcgi's; empty once the question is gone */
 	struct str path_params[REQUEST_MAX_PATH_PARAMS]; /* in arena, decoded */
 	uint64_t began_us;
 	uint64_t not_ours_us; /* time that was the provider's, for X-LLMChat-Overhead-Us */
@@ -80,7 +81,7 @@ struct request {
 
 /* Begins a request that came over FastCGI. */
 void request_begin(struct app *app, struct fcgi_request *fcgi);
-/* What was asked has been passed on: from here on an answer is read. Nothing that waits for a query comes after it. */
+/* What was asked has been passed on: from here on an answer is read, which may take long. Parameters are gone, and there are no more queries. */
 void request_end_question(struct request *r);
 /* The client has left: whatever the request waits for is cancelled. */
 void request_client_left(struct request *r);
