@@ -356,13 +356,17 @@ class Stack:
         connection, answer = self._send(method, path, json, body, headers, cookies, token, timeout, source)
         return Stream(connection, answer, started)
 
-    def wait_until_ready(self, seconds=20):
-        def ready():  # all of them: nginx takes them in turn
+    def wait_until_ready(self, seconds=20, times=1):
+        def ready():
             try:
-                return all(self.get("/health/ready", timeout=5).status == 200 for _ in range(4))
+                return all(self.get("/health/ready", timeout=5).status == 200 for _ in range(times))
             except OSError:
                 return False
         wait_for(ready, seconds, "/health/ready")
+
+    def wait_until_all_are_ready(self):
+        """Where no generation is draining: nginx takes the responders in turn."""
+        self.wait_until_ready(times=4)
 
     # ---- the stand-in provider ----
 

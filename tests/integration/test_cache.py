@@ -353,11 +353,14 @@ def test_garbage_is_a_miss(stack, user, admin):
     new_session(user, chatId="junk", title="mine")
     other = User(stack)
     new_session(other, chatId="junk", title="another's")
-    for one in (user, other):
-        session_of(stack, one, "junk")
-        asked(stack, 1, one, "/api/auth/profile")
     mine, his = key_of(user, "junk"), key_of(other, "junk")
-    wait_for(lambda: exists(stack, mine) and exists(stack, his) and exists(stack, f"llmchat:user:{other.id}"), 3, "both to be in Redis")
+
+    def kept():  # not before what has just changed is known to have: then whoever asks next fills it
+        for one in (user, other):
+            session_of(stack, one, "junk")
+            asked(stack, 1, one, "/api/auth/profile")
+        return exists(stack, mine) and exists(stack, his) and exists(stack, f"llmchat:user:{other.id}")
+    wait_for(kept, 5, "both to be in Redis")
     good = stack.redis_cli("get", mine)
     stamp = good.split(" ")[0]
 

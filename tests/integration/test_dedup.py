@@ -430,7 +430,7 @@ def test_postgresql_that_hangs_holds_up_all_who_share_a_key_no_longer_than_one(w
         whole.pg("resume")
     assert {(status, what["code"]) for status, _, what in results} == {(503, "DB_UNAVAILABLE")}
     assert took < 5, took
-    whole.wait_until_ready()
+    whole.wait_until_all_are_ready()
     wait_for(lambda: asker.ask(1, body, "hangs")[0] == 200, 10, "PostgreSQL")
 
 
@@ -454,7 +454,7 @@ def test_without_postgresql_a_key_is_refused(whole):
     finally:
         whole.pg("start")
     assert (status, what["code"], headers["retry-after"]) == (503, "DB_UNAVAILABLE", "1")
-    whole.wait_until_ready()
+    whole.wait_until_all_are_ready()
     assert whole.sql_one("SELECT count(*) FROM idempotency_keys WHERE key = 'no-db'") == "0"
 
 

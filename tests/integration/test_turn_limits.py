@@ -418,7 +418,7 @@ def test_a_turn_that_ends_while_postgresql_is_away_is_settled_when_it_is_back(wh
             whole.pg("start")
     assert ended_row(whole, asked, 15)["status"] == "complete"
     wait_for(lambda: month_of(whole, key) == ((22, 0), 0), 5, "the turn to be settled")
-    whole.wait_until_ready()
+    whole.wait_until_all_are_ready()
 
 
 def test_whoever_leaves_while_it_is_decided_leaves_nothing_reserved(whole, owner):
