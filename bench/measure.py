@@ -413,7 +413,7 @@ def everything(quick):
     if quick:
         return [Streams("memory", 200, 500, 4, 1000, systems=("ours",), memory=True), Streams("ramp", 200, 200, 20, 50),
                 Streams("burst", 200, 0, 20, 50), Streams("crowd", 1000, 1000, 5, 1000, systems=("floor", "ours"), memory=True), Completions(64, 3), TokenCheck(500),
-                CachedList(64, 2, rounds=1), Outage(5), Pages(16, 2)]
+                CachedList(64, 2, rounds=1), Outage(5)]
     return [Streams("memory", 1000, 2000, 10, 1000, systems=("ours",), memory=True), Streams("ramp", 1000, 1000, 20, 50, rounds=3),
             Streams("burst", 1000, 0, 20, 50, rounds=3),
             Streams("crowd", 5000, 4000, 15, 1000, systems=("floor", "ours"), memory=True), Completions(64, 10), TokenCheck(2000), CachedList(64, 5),
