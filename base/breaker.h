@@ -25,7 +25,7 @@ enum breaker_state { BREAKER_CLOSED, BREAKER_OPEN, BREAKER_HALF_OPEN };
 enum breaker_outcome {
 	BREAKER_SUCCESS, /* the answer is whole */
 	BREAKER_FAILURE, /* 5xx, no connection, a time limit, a cut stream */
-	BREAKER_NEITHER, /* 4xx, a user's stop: says nothing about the provider */
+	BREAKER_NEITHER, /* 4xx, a user's stop, a lack of our own: says nothing about the provider */
 };
 
 /* A call that was let through. Embedded by the caller, may be copied; all zero is a call of which nothing is kept. */

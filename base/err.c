@@ -1,6 +1,8 @@
 /* The error table. */
 #include "base/err.h"
 
+#include <errno.h>
+
 static const struct err_info table[N_ERRS] = {
 	[ERR_NONE] = {"SUCCESS", 200, "OK"},
 #define X(name, status, code, sentence) [ERR_##name] = {code, status, sentence},
@@ -21,6 +23,11 @@ int err_of_code(struct str code)
 		if (str_eq_cstr(code, table[err].code))
 			return err;
 	return ERR_INTERNAL;
+}
+
+bool err_is_shortage(int errnum)
+{
+	return errnum == EMFILE || errnum == ENFILE || errnum == ENOBUFS || errnum == ENOMEM;
 }
 
 bool err_retryable(int err)

@@ -60,5 +60,7 @@ struct err_info {
 const struct err_info *err_info(int err);
 /* The error with this public code, positive; ERR_INTERNAL if there is none. */
 int err_of_code(struct str code);
+/* Does this errno say that we have run out of descriptors or memory ourselves? Then nobody else is to blame. */
+bool err_is_shortage(int errnum);
 /* Trying the same again later can help. */
 bool err_retryable(int err);

@@ -15,8 +15,12 @@
 #include "chat/turns.h"
 #include "llm/farewell.h"
 
-/* Whoever was told to wait comes as soon as he may, by a clock that is not ours: the breaker cools down a little less than that. */
-enum { EARLY_MS = 50 };
+enum {
+	/* Whoever was told to wait comes as soon as he may, by a clock that is not ours: the breaker cools down a little less than that. */
+	EARLY_MS = 50,
+	/* When there may be places and descriptors again. */
+	SHORTAGE_S = 1,
+};
 
 static void try_agent(struct call *call);
 
@@ -39,7 +43,7 @@ static bool was_hurried(const struct call *call)
 }
 
 /* What it says of the provider's health. A refused question, a wrong key or a spent quota say nothing of it, nor does our own impatience
- * when little time was left. */
+ * when little time was left, or a lack of our own. */
 static enum breaker_outcome outcome_of(const struct call *call, int err)
 {
 	int status = status_of(&call->stream);
@@ -48,7 +52,7 @@ static enum breaker_outcome outcome_of(const struct call *call, int err)
 		return BREAKER_SUCCESS;
 	if (status >= 400 && status < 500 && status != 408)
 		return BREAKER_NEITHER;
-	if (strcmp(call->stream.reason, "total_timeout") == 0 || was_hurried(call))
+	if (err == -ERR_OVERLOADED || strcmp(call->stream.reason, "total_timeout") == 0 || was_hurried(call))
 		return BREAKER_NEITHER;
 	return BREAKER_FAILURE;
 }
@@ -58,7 +62,7 @@ static bool passes_by(const struct call *call, int err)
 {
 	int status = status_of(&call->stream);
 
-	if (err == -ERR_UPSTREAM_LIMIT)
+	if (err == -ERR_UPSTREAM_LIMIT || err == -ERR_OVERLOADED)
 		return true;
 	if (status)
 		return status >= 500 || status == 408;
@@ -212,7 +216,7 @@ static void on_stream_over(struct op *op)
 	int err = op->err;
 
 	call->reason = call->stream.reason;
-	call->retry_after_s = call->stream.retry_after_s;
+	call->retry_after_s = err == -ERR_OVERLOADED ? SHORTAGE_S : call->stream.retry_after_s;
 	if (err == -ERR_UPSTREAM_LIMIT && call->retry_after_s > 0)
 		breaker_cool_down(call->turns->breakers, call->agent->id, (int64_t)call->retry_after_s * 1000 - EARLY_MS);
 	if (err && strcmp(call->reason, "error_frame") != 0)
@@ -282,7 +286,7 @@ static void on_place(struct op *op)
 	struct call *call = CONTAINER_OF(op, struct call, place.op);
 
 	if (op->err)
-		refuse(call, op->err, "no_place", 1);
+		refuse(call, op->err, "no_place", SHORTAGE_S);
 	else if (!pass_breaker(call)) /* it may have opened meanwhile */
 		place_give(&call->place);
 	else
@@ -304,7 +308,7 @@ static void try_agent(struct call *call)
 		break;
 	case PLACE_REFUSED:
 		leave_breaker(call, BREAKER_NEITHER);
-		refuse(call, -ERR_OVERLOADED, "queue_full", 1);
+		refuse(call, -ERR_OVERLOADED, "queue_full", SHORTAGE_S);
 		break;
 	}
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/err.h"
 #include "base/log.h"
 
 enum { ACCEPTS_A_TURN = 64, TICK_MS = 1000, PAUSE_MS = 1000, DRAIN_IDLE_US = 7000000 };
@@ -21,7 +22,7 @@ static void on_acceptable(void *arg, int events)
 
 		if (fd >= 0) {
 			conn_open(s, fd);
-		} else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+		} else if (err_is_shortage(errno)) {
 			/* The backlog holds them; turning in circles would starve those we serve. */
 			log_error(NULL, "accept_paused", "errno", errno, "connections", s->n_conns, "pause_ms", (int)PAUSE_MS);
 			watch_set(&s->watch, 0);

@@ -3,8 +3,10 @@
 #include "net/http.h"
 
 #include <curl/curl.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -42,6 +44,7 @@ struct transfer {
 	CURLU *url;
 	bool added; /* to the multi handle */
 	bool answered; /* on_headers has been called */
+	bool no_socket; /* there was none to be had for it */
 	struct curl_slist *headers, *addresses;
 	struct buf body; /* until the answer's header is there */
 	size_t n_sent;   /* of body */
@@ -210,6 +213,18 @@ static void take_header(struct http_call *call, struct str line)
 	}
 }
 
+/* libcurl would not tell a lack of our own from a provider that refuses us. */
+static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	struct transfer *t = arg;
+	int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+
+	(void)purpose;
+	if (fd < 0 && err_is_shortage(errno))
+		t->no_socket = true;
+	return fd < 0 ? CURL_SOCKET_BAD : fd;
+}
+
 static size_t on_body_wanted(char *p, size_t size, size_t n, void *arg)
 {
 	struct transfer *t = arg;
@@ -300,10 +315,12 @@ static void end_transfer(struct transfer *t, int err, const char *failure)
 	op_finish(&call->op, err);
 }
 
-static int err_of(CURLcode code)
+static int err_of(const struct transfer *t, CURLcode code)
 {
 	if (code == CURLE_OK)
 		return 0;
+	if (code == CURLE_COULDNT_CONNECT && t->no_socket)
+		return -ERR_OVERLOADED;
 	return code == CURLE_OPERATION_TIMEDOUT ? -ERR_UPSTREAM_TIMEOUT : -ERR_UPSTREAM;
 }
 
@@ -315,13 +332,15 @@ static void finish_done_ones(struct http *http)
 	while ((msg = curl_multi_info_read(http->multi, &n_left))) {
 		CURLcode code = msg->data.result;
 		struct transfer *t;
+		int err;
 
 		if (msg->msg != CURLMSG_DONE)
 			continue;
 		curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, &t);
 		if (code == CURLE_OK && !t->answered) /* libcurl is content with half a header */
 			code = CURLE_WEIRD_SERVER_REPLY;
-		end_transfer(t, err_of(code), t->error[0] ? t->error : curl_easy_strerror(code));
+		err = err_of(t, code);
+		end_transfer(t, err, err == -ERR_OVERLOADED ? "this server has no descriptor left" : t->error[0] ? t->error : curl_easy_strerror(code));
 	}
 }
 
@@ -382,6 +401,8 @@ static void set_options(struct transfer *t, const struct http_post *post)
 	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)post->connect_ms);
 	curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)RECEIVE_BYTES);
 	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open);
+	curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, t);
 	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header_line);
 	curl_easy_setopt(easy, CURLOPT_HEADERDATA, t);
 	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body_bytes);

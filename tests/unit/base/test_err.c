@@ -1,6 +1,8 @@
 /* The error table: complete, without doubles, and safe for any number. */
 #include "base/err.h"
 
+#include <errno.h>
+
 #include "tests/unit/support.h"
 
 static void every_error_has_a_status_a_code_and_a_sentence(void **state)
@@ -47,12 +49,24 @@ static void trying_again_helps_against_what_passes(void **state)
 		assert_false(err_retryable(stays[i]));
 }
 
+static void what_we_lack_ourselves_is_told_from_what_others_refuse(void **state)
+{
+	static const int ours[] = {EMFILE, ENFILE, ENOBUFS, ENOMEM}, theirs[] = {0, ECONNREFUSED, ECONNRESET, ETIMEDOUT, EHOSTUNREACH};
+
+	(void)state;
+	for (size_t i = 0; i < N_ELEMENTS(ours); i++)
+		assert_true(err_is_shortage(ours[i]));
+	for (size_t i = 0; i < N_ELEMENTS(theirs); i++)
+		assert_false(err_is_shortage(theirs[i]));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_error_has_a_status_a_code_and_a_sentence),
 		cmocka_unit_test(an_unknown_error_is_an_internal_one),
 		cmocka_unit_test(trying_again_helps_against_what_passes),
+		cmocka_unit_test(what_we_lack_ourselves_is_told_from_what_others_refuse),
 	};
 
 	return cmocka_run_group_tests(tests, quiet, NULL);

@@ -1,6 +1,8 @@
 /* HTTP calls against a peer that is played by hand: everything a server can do wrong, and cancelling at every moment. */
 #include "net/http.h"
 
+#include <sys/resource.h>
+
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/list.h"
@@ -398,6 +400,38 @@ static void reports_a_refused_connection(void **state)
 	buf_fini(&c.body);
 }
 
+static void says_that_the_lack_of_descriptors_is_its_own(void **state)
+{
+	struct world *w = *state;
+	struct caller kept = {.n_done = 0}, c = {.n_done = 0};
+	struct rlimit before, none;
+
+	start_and_accept(w, &kept);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = before;
+	none.rlim_cur = 0;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	start(w, &c);
+	turn_for_ms(w->loop, 50);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_int_equal(c.n_done, 1);
+	assert_int_equal(c.err, -ERR_OVERLOADED);
+	assert_string_equal(c.failure, "this server has no descriptor left");
+
+	/* what is open goes on, and another one is a provider's again */
+	peer_send(&w->peer, STR(CHUNKED "0\r\n\r\n"));
+	TURN_UNTIL(w->loop, kept.n_done);
+	assert_int_equal(kept.err, 0);
+	peer_hang_up(&w->peer);
+	close(w->peer.listen_fd);
+	w->peer.listen_fd = -1;
+	start(w, &c);
+	TURN_UNTIL(w->loop, c.n_done);
+	assert_int_equal(c.err, -ERR_UPSTREAM);
+	buf_fini(&c.body);
+	buf_fini(&kept.body);
+}
+
 static void gives_up_connecting_in_time(void **state)
 {
 	struct world *w = *state;
@@ -696,6 +730,7 @@ int main(void)
 		T(reports_answers_that_are_cut_or_no_answers_at_all),
 		T(refuses_headers_without_end),
 		T(reports_a_refused_connection),
+		T(says_that_the_lack_of_descriptors_is_its_own),
 		T(gives_up_connecting_in_time),
 		T(finds_a_host_by_name_and_reports_one_without_address),
 		T(speaks_nothing_but_http),
