@@ -45,6 +45,13 @@ void answer_wake(struct answer *a)
 		loop_defer(a->loop, &a->wake, wake_readers);
 }
 
+void answer_release(struct answer *a)
+{
+	a->held = false;
+	if (a->log.len)
+		answer_wake(a);
+}
+
 static bool fits(const struct answer *a, enum event_type type, size_t n)
 {
 	if (type == EVENT_STATUS || type == EVENT_ERROR || type == EVENT_END)
@@ -61,7 +68,8 @@ int answer_append(struct answer *a, enum event_type type, struct str data)
 	buf_add(&a->log, &h, sizeof(h));
 	buf_add_str(&a->log, data);
 	a->budget->total_bytes += sizeof(h) + data.len;
-	answer_wake(a);
+	if (!a->held)
+		answer_wake(a);
 	return 0;
 }
 
@@ -110,5 +118,5 @@ void reader_leave(struct reader *r)
 
 bool reader_next(struct reader *r, struct answer_event *out)
 {
-	return next_event(r->answer, &r->at, out);
+	return !r->answer->held && next_event(r->answer, &r->at, out);
 }

@@ -30,6 +30,7 @@ struct answer {
 	struct buf log;
 	struct list readers;
 	struct defer wake;
+	bool held; /* readers are shown nothing of it */
 };
 
 struct reader {
@@ -53,11 +54,13 @@ void answer_fini(struct answer *a);
 MUST_CHECK int answer_append(struct answer *a, enum event_type type, struct str data);
 /* Wakes all readers at the end of this loop turn, for changes beside the log. */
 void answer_wake(struct answer *a);
+/* From now on readers are shown what it holds. */
+void answer_release(struct answer *a);
 /* Concatenates the data of all events of one type; of chunks those that have not been replaced. */
 void answer_collect(const struct answer *a, enum event_type type, struct buf *out);
 
 /* A cursor at the start of the log. Set r->on_more first; it is called from the loop, never from inside. */
 void reader_join(struct reader *r, struct answer *a);
 void reader_leave(struct reader *r);
-/* The event at the cursor, which moves on; false if there is none yet. */
+/* The event at the cursor, which moves on; false if there is none yet, or the answer is held. */
 bool reader_next(struct reader *r, struct answer_event *out);

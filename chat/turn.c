@@ -55,14 +55,14 @@ static void free_if_unused(struct turn *turn)
 		loop_defer(turn->turns->loop, &turn->gone, free_later);
 }
 
-/* Readers learn the outcome; a turn that never streamed has nothing in its log and only an err. */
+/* Readers learn the outcome; a turn that never streamed has nothing in its log, or nothing that is shown, and only an err. */
 static void settle(struct turn *turn)
 {
 	if (turn->settled)
 		return;
 	turn->settled = true;
 	dedup_over(turn);
-	if (turn->first_event_us)
+	if (turn->first_event_us && !turn->answer.held)
 		turn_log_end(turn);
 	answer_wake(&turn->answer);
 }
@@ -197,12 +197,9 @@ static void store_ending(void *arg)
 	turn_writes_end(turn->turns->writes, &turn->write, &ending);
 }
 
-/* It is known how the turn ends. */
-static void end(struct turn *turn, const char *status, int err, const char *reason)
+/* Its rows are there, and it is known how it ends. */
+static void store_end(struct turn *turn)
 {
-	turn->over_us = clock_mono_us();
-	turn->status = status;
-	turn->err = err;
 	drop_ask(turn);
 	answer_collect(&turn->answer, EVENT_CHUNK, &turn->text);
 	if (turn->flight)
@@ -210,10 +207,23 @@ static void end(struct turn *turn, const char *status, int err, const char *reas
 	if (!turn->has_usage && turn->call.called_us)
 		turn_log_estimate_usage(turn);
 	reservation_settle(turn->reservation, turn->has_usage ? turn->usage.total_tokens : 0);
-	log_info(&turn->log, "turn_ended", "message", turn->answer_id.text, "agent", turn->agent->id, "status", status, "reason", reason,
-		 "first_event_ms", first_event_ms(turn), "took_ms", (turn->over_us - turn->began_us) / 1000, "bytes", turn->text.len);
+	log_info(&turn->log, "turn_ended", "message", turn->answer_id.text, "agent", turn->agent->id, "status", turn->status, "reason",
+		 turn->reason, "first_event_ms", first_event_ms(turn), "took_ms", (turn->over_us - turn->began_us) / 1000, "bytes", turn->text.len);
 	set_state(turn, TURN_ENDING);
 	store_ending(turn);
+}
+
+/* It is known how the turn ends. */
+static void end(struct turn *turn, const char *status, int err, const char *reason)
+{
+	turn->over_us = clock_mono_us();
+	turn->status = status;
+	turn->err = err;
+	turn->reason = reason;
+	if (turn->rows_pending)
+		set_state(turn, TURN_BEGINNING);
+	else
+		store_end(turn);
 }
 
 static const char *broken_status(const struct turn *turn)
@@ -232,7 +242,8 @@ static void open_log(struct turn *turn)
 {
 	turn->first_event_us = clock_mono_us();
 	set_state(turn, TURN_STREAMING);
-	drop_ask(turn);
+	if (!turn->rows_pending)
+		drop_ask(turn);
 	turn_log_open(turn);
 }
 
@@ -334,29 +345,40 @@ static void call_provider(struct turn *turn)
 	call_start(&turn->call, turn->turns, turn->agent, ask);
 }
 
+/* Its rows are stored. What came of the call, if it went out already, may be shown. */
+static void go_on(struct turn *turn)
+{
+	drop_session_copy(turn);
+	answer_release(&turn->answer);
+	if (turn->status) /* it is over, or was ended meanwhile */
+		store_end(turn);
+	else if (turn->first_event_us)
+		drop_ask(turn);
+	else if (turn->state == TURN_BEGINNING)
+		call_provider(turn);
+}
+
 static void on_begun(struct op *op)
 {
 	struct turn *turn = CONTAINER_OF(op, struct turn, write.op);
 
-	turn->begin_unknown = op->err == -ERR_DB_UNAVAILABLE && turn->write.was_sent;
-	if (op->err == 0)
-		drop_session_copy(turn);
-	if (op->err == 0 && !turn->status) {
-		call_provider(turn);
-	} else if (op->err == 0 && !turn->err) {
-		end_stopped(turn);
-	} else if (op->err == 0) { /* cancelled or interrupted meanwhile */
-		end(turn, turn->status, turn->err, "before_the_call");
-	} else if (turn->begin_unknown) {
-		/* Nobody knows whether the rows are there: the ending is stored as soon as the database is back. */
-		end(turn, "failed", op->err, "begin_unknown");
-	} else {
-		/* Class 22: a number in the question's parts is larger than PostgreSQL can hold. */
-		turn->err = strncmp(turn->write.sqlstate, "22", 2) == 0 ? -ERR_VALIDATION : op->err;
-		turn->over_us = clock_mono_us();
-		drop_ask(turn);
-		finish(turn);
+	turn->rows_pending = false;
+	if (op->err == 0) {
+		go_on(turn);
+		return;
 	}
+	op_cancel(&turn->call.op);
+	turn->begin_unknown = op->err == -ERR_DB_UNAVAILABLE && turn->write.was_sent;
+	if (turn->begin_unknown) {
+		/* Nobody knows whether the rows are there: the ending is stored as soon as the database is back. */
+		end(turn, broken_status(turn), op->err, "begin_unknown");
+		return;
+	}
+	/* Class 22: a number in the question's parts is larger than PostgreSQL can hold. */
+	turn->err = strncmp(turn->write.sqlstate, "22", 2) == 0 ? -ERR_VALIDATION : op->err;
+	turn->over_us = clock_mono_us();
+	drop_ask(turn);
+	finish(turn);
 }
 
 /* The first characters of the question, on one line. */
@@ -433,6 +455,12 @@ static void store_beginning(struct turn *turn, bool wants_history)
 		turn_writes_begin(turn->turns->writes, &turn->write, &row);
 }
 
+/* Nothing is read for it, nobody else can have begun it, and its rows will be there soon. */
+static bool may_call_at_once(const struct turn *turn)
+{
+	return turn->new_session && turn->ask->key.key.len == 0 && turn_writes_flow(turn->turns->writes);
+}
+
 size_t turn_request_bytes(const struct turn_request *request)
 {
 	size_t n = request->variables.len + request->extra.len;
@@ -474,6 +502,9 @@ struct turn *turn_start(struct turns *turns, const struct turn_request *request)
 	list_push(&turns->live, &turn->node);
 	turns_count(turns, 1);
 	keep_request(turn, request, n_bytes);
+	turn->rows_pending = turn->answer.held = true;
+	if (may_call_at_once(turn))
+		call_provider(turn);
 	store_beginning(turn, request->with_history && request->chat_id.len > 0 && request->n_messages == 1);
 	return turn;
 }
@@ -486,15 +517,9 @@ void turn_join(struct turn *turn, struct reader *reader)
 		answer_wake(&turn->answer);
 }
 
-/* Ends it early, or notes that for when its rows are there. */
-static void end_early(struct turn *turn, const char *status, int err, const char *reason)
+static bool is_going_on(const struct turn *turn)
 {
-	if (turn->state == TURN_BEGINNING && !turn->status) {
-		turn->status = status;
-		turn->err = err;
-	} else if (turn->state == TURN_CALLING || turn->state == TURN_STREAMING) {
-		break_off(turn, status, err, reason);
-	}
+	return turn->state < TURN_ENDING && !turn->status;
 }
 
 void turn_leave(struct turn *turn, struct reader *reader)
@@ -502,31 +527,30 @@ void turn_leave(struct turn *turn, struct reader *reader)
 	reader_leave(reader);
 	if (list_empty(&turn->answer.readers) && turn->agent->cancel_on_disconnect) {
 		dedup_over(turn); /* who asks now asks anew */
-		end_early(turn, "cancelled", -ERR_CANCELLED, "reader_left");
+		if (is_going_on(turn))
+			break_off(turn, "cancelled", -ERR_CANCELLED, "reader_left");
 	}
 	free_if_unused(turn);
 }
 
 uint64_t turn_upstream_us(const struct turn *turn)
 {
-	uint64_t until_us = turn->over_us ? turn->over_us : clock_mono_us();
+	uint64_t until_us = turn->over_us ? turn->over_us : turn->first_event_us ? turn->first_event_us : clock_mono_us();
 
 	return turn->call.called_us ? until_us - turn->call.called_us : 0;
 }
 
 void turn_interrupt(struct turn *turn)
 {
-	end_early(turn, broken_status(turn), -ERR_DRAINING, "responder_stops");
+	if (is_going_on(turn))
+		break_off(turn, broken_status(turn), -ERR_DRAINING, "responder_stops");
 }
 
 bool turn_stop(struct turn *turn)
 {
-	if (turn->state == TURN_BEGINNING && !turn->status)
-		turn->status = "stopped"; /* on_begun sees to it */
-	else if (turn->state == TURN_CALLING || turn->state == TURN_STREAMING)
-		end_stopped(turn);
-	else
+	if (!is_going_on(turn))
 		return false;
+	end_stopped(turn);
 	return true;
 }
 

@@ -45,7 +45,10 @@ struct turn_request {
 /*   BEGINNING ──both rows stored──> CALLING ──first event──> STREAMING ──over──> ENDING ──stored or given up──> OVER
  *   BEGINNING waits for the database; CALLING and STREAMING for a provider (chat/call, whose deadlines are llm/stream's);
  *   ENDING for the database, again and again while that is away. Failures lead to ENDING from anywhere, or to OVER if there
- *   is no row. */
+ *   is no row.
+ *
+ * The provider of a new session is called while its rows are on their way (rows_pending), if the database is well: there is nothing to
+ * read for it. Readers are shown nothing until the rows are stored; a call that is over by then leads back to BEGINNING. */
 enum turn_state { TURN_BEGINNING, TURN_CALLING, TURN_STREAMING, TURN_ENDING, TURN_OVER };
 
 struct turn {
@@ -58,12 +61,14 @@ struct turn {
 	struct uuid session_id, question_id, answer_id;
 	struct log_ctx log;
 	bool plain, settled;
+	bool rows_pending;  /* neither stored nor known not to be */
 	bool new_session; /* nobody can have asked for it yet */
 	bool replayed; /* it was over before: chat/replay */
 	struct flight *flight; /* chat/dedup: others may ask for the same; NULL: none can */
 	int err;            /* 0 or -ERR_*: how it ended, valid once settled */
 	int retry_after_s;  /* what the provider said, else -1 */
 	const char *status; /* of the row, once it is known how it ended */
+	const char *reason; /* why it ended so, for the log */
 	char finish_reason[32];
 	bool has_usage, usage_estimated; /* estimated: the provider did not say, counted from the text */
 	struct llm_usage usage;
@@ -99,7 +104,7 @@ struct turn *turn_start(struct turns *turns, const struct turn_request *request)
  * safely queued to be). After turn_leave the turn may go at any time; whether it goes on without readers is the agent's policy. */
 void turn_join(struct turn *turn, struct reader *reader);
 void turn_leave(struct turn *turn, struct reader *reader);
-/* Microseconds that the provider has had so far: not ours. */
+/* Microseconds that the provider has had for its first event, or, once it is over, for all of it: not ours. */
 uint64_t turn_upstream_us(const struct turn *turn);
 /* {"prompt_tokens":…}: how usage looks wherever it is shown. */
 void turn_put_usage(struct json_writer *w, const struct llm_usage *usage, bool estimated);

@@ -14,7 +14,7 @@
 #include "db/statements.h"
 #include "db/text_array.h"
 
-enum { MAX_SENT = 4, MAX_BATCH_BYTES = 1048576, TICK_MS = 100, N_BEGIN_ARRAYS = 17, N_END_ARRAYS = 11, N_NEWS_ARRAYS = 5 };
+enum { MAX_SENT = 4, MAX_BATCH_BYTES = 1048576, TICK_MS = 100, SOON_US = 500000, N_BEGIN_ARRAYS = 17, N_END_ARRAYS = 11, N_NEWS_ARRAYS = 5 };
 
 /* What the model is told of a session, the newest of it that its budget holds. Of the answers to one question only one goes along: the newest
  * that came to its end, or, if none did, the newest of which there is something. Nothing far beyond the budget is unpacked to be counted.
@@ -226,6 +226,7 @@ struct turn_writes {
 	struct defer send;
 	struct timer tick; /* deadlines, while anybody waits */
 	bool ticking;
+	bool came_through; /* the last one, PostgreSQL having said yes or no to it */
 };
 
 /* Some writes in one statement. */
@@ -233,6 +234,7 @@ struct turn_batch {
 	struct list node; /* in writes->batches */
 	struct turn_writes *writes;
 	enum kind kind;
+	uint64_t sent_us;
 	size_t n, n_bytes; /* of text */
 	struct list items; /* those whose waiter is still there */
 	struct query q;
@@ -243,6 +245,7 @@ static void send_waiting(struct defer *d);
 
 static void finish(struct turn_write *w, int err)
 {
+	w->writes->came_through = err != -ERR_DB_UNAVAILABLE && err != -ERR_OVERLOADED;
 	list_remove(&w->node);
 	op_finish(&w->op, err);
 }
@@ -370,6 +373,7 @@ static void send_batch(struct turn_writes *writes, enum kind kind)
 
 	b->writes = writes;
 	b->kind = kind;
+	b->sent_us = clock_mono_us();
 	list_init(&b->items);
 	query_init(&b->q);
 	b->q.op.done = on_batch_done;
@@ -534,6 +538,15 @@ static void start(struct turn_writes *writes, struct turn_write *w, enum kind ki
 	w->op.cancel = cancel;
 	list_push(&writes->waiting[kind], &w->node);
 	loop_defer(writes->loop, &writes->send, send_waiting); /* at the end of the turn: what begins in it goes together */
+}
+
+bool turn_writes_flow(const struct turn_writes *writes)
+{
+	const struct list *oldest = writes->batches.next;
+
+	if (!writes->came_through || pool_stats(writes->pool).away)
+		return false;
+	return oldest == &writes->batches || clock_mono_us() - CONTAINER_OF(oldest, struct turn_batch, node)->sent_us < SOON_US;
 }
 
 void turn_writes_begin(struct turn_writes *writes, struct turn_write *w, const struct new_turn *turn)

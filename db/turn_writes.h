@@ -81,6 +81,9 @@ struct turn_writes *turn_writes_new(struct loop *loop, struct pool *pool, const 
 /* Nobody may wait any more; what was sent still happens. */
 void turn_writes_free(struct turn_writes *writes);
 
+/* Do writes come through at the moment, and soon? Then whoever can may go on while his are on their way. */
+bool turn_writes_flow(const struct turn_writes *writes);
+
 /* Makes the session if there is none of that name and inserts both rows (the answer `streaming`). With a key it does so only if the key
  * can be had for it: -ERR_CONFLICT, and nothing has happened, if another turn has it meanwhile. */
 void turn_writes_begin(struct turn_writes *writes, struct turn_write *w, const struct new_turn *turn);

@@ -230,6 +230,15 @@ def literal(text):
     return "'" + text.replace("'", "''") + "'"
 
 
+def locked(stack, table, seconds):
+    """A thread that keeps others from a table for a while; returns once it is locked."""
+    thread = threading.Thread(target=stack.sql, args=(f"BEGIN; LOCK TABLE {table}; SELECT pg_sleep({seconds}); COMMIT",), kwargs={"superuser": True})
+    thread.start()
+    wait_for(lambda: stack.sql_one(f"SELECT count(*) FROM pg_locks WHERE relation = {literal(table)}::regclass AND mode = 'AccessExclusiveLock' AND granted",
+                                   superuser=True) == "1", 5, "the lock")
+    return thread
+
+
 def rows(stack, query):
     """Rows as dicts."""
     return [json.loads(row[0]) for row in stack.sql(f"SELECT row_to_json(r) FROM ({query}) r") if row != [""]]

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from chatting import Crowd, Visitor, answer_row, check_error, check_healthy, crowd_of, ended_row, literal, new_stack, rows, tokens
+from chatting import Crowd, Visitor, answer_row, check_error, check_healthy, crowd_of, ended_row, literal, locked, new_stack, rows, tokens
 from conftest import finish
 from stack import wait_for
 
@@ -147,15 +147,6 @@ def test_a_stream_goes_on_while_postgresql_is_paused(db):
     assert answer.events[-1].at - times[-1] < 3 * TIMEOUT_S
     row = ended_row(db, body["responseChatItemId"], 10)
     assert (row["status"], row["content"]) == ("complete", tokens(60))
-
-
-def locked(stack, table, seconds):
-    """A thread that keeps others from a table for a while; returns once it is locked."""
-    thread = threading.Thread(target=stack.sql, args=(f"BEGIN; LOCK TABLE {table}; SELECT pg_sleep({seconds}); COMMIT",), kwargs={"superuser": True})
-    thread.start()
-    wait_for(lambda: stack.sql_one(f"SELECT count(*) FROM pg_locks WHERE relation = {literal(table)}::regclass AND mode = 'AccessExclusiveLock' AND granted",
-                                   superuser=True) == "1", 5, "the lock")
-    return thread
 
 
 @pytest.mark.parametrize("table", ["chat_sessions", "chat_messages"])

@@ -5,10 +5,9 @@ import threading
 import time
 
 from accounts import admin, module_stack, new_person, restart, the_stack  # noqa: F401
-from chatting import check_error
+from chatting import check_error, locked
 from control import states
 from stack import wait_for
-from test_database import locked
 
 TIMEOUT_S = 1.0
 # One connection for each responder; a statement may take longer than anybody waits for a connection.

@@ -7,10 +7,9 @@ import subprocess
 
 import pytest
 
-from chatting import Crowd, Visitor, check_error, check_healthy, crowd_of, literal, new_stack, rows, tokens
+from chatting import Crowd, Visitor, check_error, check_healthy, crowd_of, literal, locked, new_stack, rows, tokens
 from conftest import finish
 from stack import wait_for
-from test_database import locked
 
 PORT, POOL = 6432, 2
 CONFIG = """[databases]

@@ -135,6 +135,30 @@ static void a_reader_may_leave_while_all_are_woken(void **state)
 	buf_fini(&second.text);
 }
 
+static void one_that_is_held_shows_nothing_until_it_is_released(void **state)
+{
+	struct world *w = *state;
+	struct counting c = {.reader.on_more = on_more};
+
+	w->answer.held = true;
+	reader_join(&c.reader, &w->answer);
+	append(&w->answer, "one ");
+	loop_turn(w->loop, false);
+	assert_int_equal(c.n_wakes, 0);
+	answer_wake(&w->answer); /* it has failed, say */
+	loop_turn(w->loop, false);
+	assert_int_equal(c.n_wakes, 1);
+	assert_int_equal(c.n_events, 0);
+	answer_release(&w->answer);
+	assert_int_equal(c.n_wakes, 1);
+	append(&w->answer, "two");
+	loop_turn(w->loop, false);
+	assert_int_equal(c.n_wakes, 2);
+	assert_true(str_eq(buf_str(&c.text), STR("one two")));
+	reader_leave(&c.reader);
+	buf_fini(&c.text);
+}
+
 static void refuses_more_than_one_answer_may_hold_but_never_its_end(void **state)
 {
 	struct world *w = *state;
@@ -178,6 +202,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_late_reader_gets_everything_from_the_start, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(readers_have_cursors_of_their_own, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_reader_may_leave_while_all_are_woken, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(one_that_is_held_shows_nothing_until_it_is_released, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(refuses_more_than_one_answer_may_hold_but_never_its_end, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(refuses_more_than_all_answers_may_hold, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(collects_the_text_without_the_reasoning, set_up, tear_down),

@@ -415,6 +415,42 @@ static void may_be_cancelled_before_and_while_it_is_sent(void **state)
 	turn_writes_free(writes);
 }
 
+static void says_whether_what_is_written_comes_through_soon(void **state)
+{
+	static const struct statement hold = {"hold", "UPDATE chat_sessions SET title = title WHERE name = 'held' RETURNING pg_sleep(0.9)", 0};
+	struct world *w = *state;
+	struct turn_writes *writes;
+	struct writing t[3] = {{.done = false}};
+	struct ask holder = {.done = false};
+
+	world_pool(w, 3, 3);
+	wait_until(w, is_reachable);
+	writes = turn_writes_new(w->loop, w->pool, &w->conf, &owner);
+	assert_false(turn_writes_flow(writes)); /* nobody knows yet */
+	begin(writes, &t[0], USER_1, "held", "q", 0);
+	wait_done(w, &t[0].done);
+	assert_true(turn_writes_flow(writes));
+	/* One that PostgreSQL refuses has come through. */
+	begin(writes, &t[1], "no-uuid", "x", "q", 0);
+	wait_done(w, &t[1].done);
+	assert_int_not_equal(t[1].err, 0);
+	assert_true(turn_writes_flow(writes));
+	/* One that waits does not, once it has waited for half a second. */
+	ask(w, &holder, &hold);
+	turn_for_ms(w, 100);
+	begin(writes, &t[2], USER_1, "held", "q", 0);
+	turn_for_ms(w, 100);
+	assert_true(turn_writes_flow(writes) && !t[2].done);
+	turn_for_ms(w, 500);
+	assert_false(turn_writes_flow(writes) || t[2].done);
+	wait_done(w, &t[2].done);
+	assert_int_equal(t[2].err, 0);
+	assert_true(turn_writes_flow(writes));
+	wait_done(w, &holder.done);
+	query_fini(&holder.q);
+	turn_writes_free(writes);
+}
+
 /* One turn, from beginning to end; leaves what the beginning said of the conversation's name in t->upstream. */
 static void named_turn(struct world *w, struct turn_writes *writes, struct writing *t, const char *name, int64_t history, const char *upstream)
 {
@@ -534,6 +570,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(sql_counts_tokens_as_we_do, make_world, end_world),
 		cmocka_unit_test_setup_teardown(the_budget_is_counted_in_tokens, make_world, end_world),
 		cmocka_unit_test_setup_teardown(may_be_cancelled_before_and_while_it_is_sent, make_world, end_world),
+		cmocka_unit_test_setup_teardown(says_whether_what_is_written_comes_through_soon, make_world, end_world),
 	};
 
 	return cmocka_run_group_tests(tests, make_tables_and_an_agent, stop_server);
