@@ -3,10 +3,9 @@
 
 #include <errno.h>
 
-static const struct err_info table[N_ERRS] = {
-	[ERR_NONE] = {"SUCCESS", 200, "OK"},
+static const struct err_info table[N_ERRS] = {[ERR_NONE] = {"SUCCESS", 200, "OK"},
 #define X(name, status, code, sentence) [ERR_##name] = {code, status, sentence},
-	ERR_TABLE(X)
+					      ERR_TABLE(X)
 #undef X
 };
 

@@ -300,9 +300,7 @@ static void try_agent(struct call *call)
 	call->place.op.done = on_place;
 	switch (place_take(&call->place, call->turns->loop, call->turns->process, call->turns->siblings, call->agent,
 			   call->ask->first_event_until_us)) {
-	case PLACE_TAKEN:
-		send(call);
-		break;
+	case PLACE_TAKEN: send(call); break;
 	case PLACE_WAITS:
 		leave_breaker(call, BREAKER_NEITHER); /* others may be on trial meanwhile */
 		break;

@@ -208,7 +208,8 @@ static void store_end(struct turn *turn)
 		turn_log_estimate_usage(turn);
 	reservation_settle(turn->reservation, turn->has_usage ? turn->usage.total_tokens : 0);
 	log_info(&turn->log, "turn_ended", "message", turn->answer_id.text, "agent", turn->agent->id, "status", turn->status, "reason",
-		 turn->reason, "first_event_ms", first_event_ms(turn), "took_ms", (turn->over_us - turn->began_us) / 1000, "bytes", turn->text.len);
+		 turn->reason, "first_event_ms", first_event_ms(turn), "took_ms", (turn->over_us - turn->began_us) / 1000, "bytes",
+		 turn->text.len);
 	set_state(turn, TURN_ENDING);
 	store_ending(turn);
 }
@@ -220,10 +221,12 @@ static void end(struct turn *turn, const char *status, int err, const char *reas
 	turn->status = status;
 	turn->err = err;
 	turn->reason = reason;
-	if (turn->rows_pending)
+	if (turn->rows_pending) {
 		set_state(turn, TURN_BEGINNING);
-	else
+		turn_writes_hurry(&turn->write);
+	} else {
 		store_end(turn);
+	}
 }
 
 static const char *broken_status(const struct turn *turn)
@@ -242,7 +245,9 @@ static void open_log(struct turn *turn)
 {
 	turn->first_event_us = clock_mono_us();
 	set_state(turn, TURN_STREAMING);
-	if (!turn->rows_pending)
+	if (turn->rows_pending)
+		turn_writes_hurry(&turn->write);
+	else
 		drop_ask(turn);
 	turn_log_open(turn);
 }
@@ -503,9 +508,11 @@ struct turn *turn_start(struct turns *turns, const struct turn_request *request)
 	turns_count(turns, 1);
 	keep_request(turn, request, n_bytes);
 	turn->rows_pending = turn->answer.held = true;
+	store_beginning(turn, request->with_history && request->chat_id.len > 0 && request->n_messages == 1);
 	if (may_call_at_once(turn))
 		call_provider(turn);
-	store_beginning(turn, request->with_history && request->chat_id.len > 0 && request->n_messages == 1);
+	else if (turn->new_session)
+		turn_writes_hurry(&turn->write);
 	return turn;
 }
 

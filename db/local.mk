@@ -21,6 +21,7 @@ libdb_a_SOURCES = \
 	db/sqlstate.c db/sqlstate.h \
 	db/statements.c db/statements.h \
 	db/text_array.c db/text_array.h \
+	db/turn_sql.c db/turn_sql.h \
 	db/turn_writes.c db/turn_writes.h \
 	db/usage.c db/usage.h \
 	db/users.c db/users.h

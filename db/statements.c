@@ -16,7 +16,7 @@ static const struct statement *const *const lists[] = {
 	retention_statements,
 	search_statements,
 	sessions_statements,
-	turn_writes_statements,
+	turn_sql_statements,
 	usage_statements,
 	users_statements,
 };

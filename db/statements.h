@@ -20,7 +20,7 @@ extern const struct statement *const messages_statements[];
 extern const struct statement *const retention_statements[];
 extern const struct statement *const search_statements[];
 extern const struct statement *const sessions_statements[];
-extern const struct statement *const turn_writes_statements[];
+extern const struct statement *const turn_sql_statements[];
 extern const struct statement *const usage_statements[];
 extern const struct statement *const users_statements[];
 

@@ -1,5 +1,6 @@
 /* The two statements of a turn: its beginning (session, question, answer row) and its ending. What waits together is written
- * together, up to TURN_WRITES_MAX turns in one statement and so in one commit; under little load each goes at once. */
+ * together, up to TURN_WRITES_MAX turns in one statement and so in one commit; under little load each goes at once, under more endings wait
+ * for others for up to 10 ms, and beginnings of new sessions for up to 20 ms, or until turn_writes_hurry. */
 #pragma once
 #include "db/pool.h"
 
@@ -83,6 +84,9 @@ void turn_writes_free(struct turn_writes *writes);
 
 /* Do writes come through at the moment, and soon? Then whoever can may go on while his are on their way. */
 bool turn_writes_flow(const struct turn_writes *writes);
+
+/* There is nothing left to do but to wait for this beginning: if it still gathers others, it goes now. */
+void turn_writes_hurry(struct turn_write *w);
 
 /* Makes the session if there is none of that name and inserts both rows (the answer `streaming`). With a key it does so only if the key
  * can be had for it: -ERR_CONFLICT, and nothing has happened, if another turn has it meanwhile. */

@@ -42,8 +42,8 @@ struct transfer {
 	struct resolve resolve;
 	CURL *easy;
 	CURLU *url;
-	bool added; /* to the multi handle */
-	bool answered; /* on_headers has been called */
+	bool added;     /* to the multi handle */
+	bool answered;  /* on_headers has been called */
 	bool no_socket; /* there was none to be had for it */
 	struct curl_slist *headers, *addresses;
 	struct buf body; /* until the answer's header is there */
@@ -315,11 +315,23 @@ static void end_transfer(struct transfer *t, int err, const char *failure)
 	op_finish(&call->op, err);
 }
 
+static bool is_our_lack(const struct transfer *t, CURLcode code)
+{
+	return code == CURLE_COULDNT_CONNECT && t->no_socket;
+}
+
+static const char *failure_of(const struct transfer *t, CURLcode code)
+{
+	if (is_our_lack(t, code))
+		return "this server has no descriptor left";
+	return t->error[0] ? t->error : curl_easy_strerror(code);
+}
+
 static int err_of(const struct transfer *t, CURLcode code)
 {
 	if (code == CURLE_OK)
 		return 0;
-	if (code == CURLE_COULDNT_CONNECT && t->no_socket)
+	if (is_our_lack(t, code))
 		return -ERR_OVERLOADED;
 	return code == CURLE_OPERATION_TIMEDOUT ? -ERR_UPSTREAM_TIMEOUT : -ERR_UPSTREAM;
 }
@@ -332,15 +344,13 @@ static void finish_done_ones(struct http *http)
 	while ((msg = curl_multi_info_read(http->multi, &n_left))) {
 		CURLcode code = msg->data.result;
 		struct transfer *t;
-		int err;
 
 		if (msg->msg != CURLMSG_DONE)
 			continue;
 		curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, &t);
 		if (code == CURLE_OK && !t->answered) /* libcurl is content with half a header */
 			code = CURLE_WEIRD_SERVER_REPLY;
-		err = err_of(t, code);
-		end_transfer(t, err, err == -ERR_OVERLOADED ? "this server has no descriptor left" : t->error[0] ? t->error : curl_easy_strerror(code));
+		end_transfer(t, err_of(t, code), failure_of(t, code));
 	}
 }
 

@@ -30,10 +30,10 @@ struct http_call {
 	void (*on_body)(struct http_call *call, struct str bytes);
 	/* Valid from on_headers on: */
 	int status;
-	int retry_after_s; /* of Retry-After in seconds, else -1 */
+	int retry_after_s;                         /* of Retry-After in seconds, else -1 */
 	char content_type[HTTP_CONTENT_TYPE_SIZE]; /* lower case, without parameters; cut if longer */
-	const char *failure; /* in done, if err: a few words for the log, borrowed from libcurl */
-	struct transfer *transfer; /* the client's own */
+	const char *failure;                       /* in done, if err: a few words for the log, borrowed from libcurl */
+	struct transfer *transfer;                 /* the client's own */
 };
 
 struct http_post {

@@ -415,6 +415,48 @@ static void may_be_cancelled_before_and_while_it_is_sent(void **state)
 	turn_writes_free(writes);
 }
 
+/* Two new sessions that come thick and fast: the second gathers others. False: the machine was too slow for that. */
+static bool one_gathers(struct world *w, struct turn_writes *writes, struct writing *t)
+{
+	begin(writes, &t[0], USER_1, NULL, "q", 0);
+	loop_turn(w->loop, false);
+	assert_true(t[0].w.batch || t[0].done); /* the first of them did not wait */
+	begin(writes, &t[1], USER_1, NULL, "q", 0);
+	loop_turn(w->loop, false);
+	return !t[1].w.batch && !t[1].done;
+}
+
+static void new_sessions_that_come_thick_and_fast_gather_until_one_is_in_a_hurry(void **state)
+{
+	struct world *w = *state;
+	struct turn_writes *writes;
+	struct writing t[3] = {{.done = false}};
+	int n_tries = 0;
+
+	world_pool(w, 4, 4);
+	wait_until(w, is_reachable);
+	writes = turn_writes_new(w->loop, w->pool, &w->conf, &owner);
+	while (!one_gathers(w, writes, t) && n_tries++ < 100) {
+		wait_all(w, t, 2);
+		turn_for_ms(w, 30); /* for the next to be a first one again */
+	}
+	assert_in_range(n_tries, 0, 99);
+	begin(writes, &t[2], USER_1, NULL, "q", 0);
+	turn_writes_hurry(&t[2].w);
+	loop_turn(w->loop, false);
+	assert_true(t[1].w.batch && t[1].w.batch == t[2].w.batch);
+	wait_all(w, t, 3);
+	/* And by itself, after a while. */
+	turn_for_ms(w, 30);
+	while (!one_gathers(w, writes, t) && n_tries++ < 100) {
+		wait_all(w, t, 2);
+		turn_for_ms(w, 30);
+	}
+	wait_all(w, t, 2);
+	assert_int_equal(t[1].err, 0);
+	turn_writes_free(writes);
+}
+
 static void says_whether_what_is_written_comes_through_soon(void **state)
 {
 	static const struct statement hold = {"hold", "UPDATE chat_sessions SET title = title WHERE name = 'held' RETURNING pg_sleep(0.9)", 0};
@@ -570,6 +612,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(sql_counts_tokens_as_we_do, make_world, end_world),
 		cmocka_unit_test_setup_teardown(the_budget_is_counted_in_tokens, make_world, end_world),
 		cmocka_unit_test_setup_teardown(may_be_cancelled_before_and_while_it_is_sent, make_world, end_world),
+		cmocka_unit_test_setup_teardown(new_sessions_that_come_thick_and_fast_gather_until_one_is_in_a_hurry, make_world, end_world),
 		cmocka_unit_test_setup_teardown(says_whether_what_is_written_comes_through_soon, make_world, end_world),
 	};
 

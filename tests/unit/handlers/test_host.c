@@ -199,12 +199,14 @@ static void stop_finds_only_a_turn_that_goes_on(void **state)
 	assert_text(code(), "ENDING");
 	all[1].state = TURN_BEGINNING; /* its rows are not there yet: that it was stopped is stored when they are */
 	all[1].rows_pending = true;
+	all[1].write.writes = turn_writes_new(app.loop, app.pool, &conf, &self);
 	answer_init(&all[1].answer, app.loop, &turns.budget);
 	assert_true(tell(str_from(command)));
 	assert_string_equal(all[1].status, "stopped");
 	assert_false(tell(str_from(command)));
 	assert_text(code(), "ENDING");
 	answer_fini(&all[1].answer);
+	turn_writes_free(all[1].write.writes);
 	take_turns(all, 2);
 }
 
