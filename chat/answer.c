@@ -106,7 +106,7 @@ void reader_join(struct reader *r, struct answer *a)
 	r->answer = a;
 	r->at = 0;
 	list_push(&a->readers, &r->node);
-	if (a->log.len)
+	if (a->log.len && !a->held)
 		answer_wake(a);
 }
 

@@ -49,7 +49,7 @@ struct answer_event {
 void answer_init(struct answer *a, struct loop *loop, struct answer_budget *budget);
 /* Nobody may read it any more. */
 void answer_fini(struct answer *a);
-/* Appends and wakes the readers at the end of this loop turn. -ERR_TOO_LARGE if the answer, or all of them, would be too large;
+/* Appends and, unless it is held, wakes the readers at the end of this loop turn. -ERR_TOO_LARGE if the answer, or all of them, would be too large;
  * EVENT_STATUS, EVENT_ERROR and EVENT_END, which say how it ended, always fit. */
 MUST_CHECK int answer_append(struct answer *a, enum event_type type, struct str data);
 /* Wakes all readers at the end of this loop turn, for changes beside the log. */

@@ -197,16 +197,22 @@ static void store_ending(void *arg)
 	turn_writes_end(turn->turns->writes, &turn->write, &ending);
 }
 
+/* What it took counts, whatever became of it. Without a descriptor nothing has left this server. */
+static void count_usage(struct turn *turn)
+{
+	answer_collect(&turn->answer, EVENT_CHUNK, &turn->text);
+	if (!turn->has_usage && turn->call.called_us && turn->err != -ERR_OVERLOADED)
+		turn_log_estimate_usage(turn);
+	reservation_settle(turn->reservation, turn->has_usage ? turn->usage.total_tokens : 0);
+}
+
 /* Its rows are there, and it is known how it ends. */
 static void store_end(struct turn *turn)
 {
 	drop_ask(turn);
-	answer_collect(&turn->answer, EVENT_CHUNK, &turn->text);
+	count_usage(turn);
 	if (turn->flight)
 		replay_collect(&turn->answer, &turn->beside);
-	if (!turn->has_usage && turn->call.called_us)
-		turn_log_estimate_usage(turn);
-	reservation_settle(turn->reservation, turn->has_usage ? turn->usage.total_tokens : 0);
 	log_info(&turn->log, "turn_ended", "message", turn->answer_id.text, "agent", turn->agent->id, "status", turn->status, "reason",
 		 turn->reason, "first_event_ms", first_event_ms(turn), "took_ms", (turn->over_us - turn->began_us) / 1000, "bytes",
 		 turn->text.len);
@@ -231,7 +237,7 @@ static void end(struct turn *turn, const char *status, int err, const char *reas
 
 static const char *broken_status(const struct turn *turn)
 {
-	return turn->first_event_us ? "interrupted" : "failed";
+	return turn->first_event_us && !turn->unheard ? "interrupted" : "failed";
 }
 
 static void break_off(struct turn *turn, const char *status, int err, const char *reason)
@@ -372,7 +378,10 @@ static void on_begun(struct op *op)
 		go_on(turn);
 		return;
 	}
+	/* What the call came to, if it went out already, is nobody's answer. */
 	op_cancel(&turn->call.op);
+	turn->retry_after_s = -1;
+	turn->finish_reason[0] = '\0';
 	turn->begin_unknown = op->err == -ERR_DB_UNAVAILABLE && turn->write.was_sent;
 	if (turn->begin_unknown) {
 		/* Nobody knows whether the rows are there: the ending is stored as soon as the database is back. */
@@ -383,6 +392,10 @@ static void on_begun(struct op *op)
 	turn->err = strncmp(turn->write.sqlstate, "22", 2) == 0 ? -ERR_VALIDATION : op->err;
 	turn->over_us = clock_mono_us();
 	drop_ask(turn);
+	if (turn->call.called_us) {
+		log_warn(&turn->log, "call_without_rows", "agent", turn->agent->id, "error", err_info(turn->err)->code);
+		count_usage(turn);
+	}
 	finish(turn);
 }
 
@@ -460,10 +473,12 @@ static void store_beginning(struct turn *turn, bool wants_history)
 		turn_writes_begin(turn->turns->writes, &turn->write, &row);
 }
 
-/* Nothing is read for it, nobody else can have begun it, and its rows will be there soon. */
+/* Nothing is read for it, nobody else can have begun it, PostgreSQL has no reason to refuse it (parts may hold numbers beyond its own), and
+ * its rows will be there soon. */
 static bool may_call_at_once(const struct turn *turn)
 {
-	return turn->new_session && turn->ask->key.key.len == 0 && turn_writes_flow(turn->turns->writes);
+	return turn->new_session && turn->ask->key.key.len == 0 && turn->ask->question_parts.len == 0 &&
+	       turn_writes_flow(turn->turns->writes);
 }
 
 size_t turn_request_bytes(const struct turn_request *request)

@@ -76,9 +76,9 @@ struct turn {
 	uint64_t created_real_us;
 	/* the turn's own: */
 	struct arena arena;
-	struct turn_request *ask; /* in ask_arena, until somebody answers */
+	struct turn_request *ask; /* in ask_arena, until its rows are stored and somebody answers */
 	struct arena ask_arena;
-	size_t asked_bytes;    /* in turns->asked_bytes, until the first event */
+	size_t asked_bytes;    /* in turns->asked_bytes, as long as ask */
 	int64_t prompt_tokens; /* estimate */
 	/* owned, until it is over; may be NULL */
 	struct reservation *reservation;

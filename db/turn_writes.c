@@ -289,6 +289,7 @@ static void share_out(struct turn_batch *b)
 			continue;
 		if (str_eq(query_col(&b->q, row, 1), STR("taken"))) {
 			w->taken = true;
+			w->found = false; /* the row that there is, is another's */
 		} else if (str_eq(query_col(&b->q, row, 1), STR("upstream"))) {
 			w->has_upstream = true;
 			w->upstream_row = row;

@@ -68,7 +68,8 @@ static enum flow_next refuse(struct request *r)
 {
 	const struct turn *turn = r->turn;
 
-	r->not_ours_us = turn_upstream_us(turn);
+	if (!turn->answer.held) /* else it was the database that was waited for */
+		r->not_ours_us = turn_upstream_us(turn);
 	if (turn->retry_after_s >= 0)
 		return request_reject_later(r, turn->err, turn->retry_after_s);
 	return request_reject(r, turn->err);

@@ -123,7 +123,7 @@ static enum flow_next await_beginning(struct request *r, struct beginning *b)
 
 static enum flow_next on_begun(struct request *r, struct beginning *b)
 {
-	if (!r->turn->settled && r->turn->first_event_us == 0)
+	if (!r->turn->settled && (r->turn->rows_pending || r->turn->first_event_us == 0))
 		return FLOW_WAIT;
 	if (r->turn->err != -ERR_CONFLICT || b->n_lost++ == MAX_LOST)
 		return read_from(r, b, r->turn);

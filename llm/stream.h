@@ -7,7 +7,7 @@
 
 struct llm_stream {
 	/* When the call is over. op.err: 0 the answer is whole; -ERR_UPSTREAM, -ERR_UPSTREAM_AUTH, -ERR_UPSTREAM_LIMIT,
-	 * -ERR_UPSTREAM_TIMEOUT otherwise, with a fixed word in `reason`. op_cancel closes the connection within the loop turn. */
+	 * -ERR_UPSTREAM_TIMEOUT, -ERR_OVERLOADED (see net/http.h) otherwise, with a fixed word in `reason`. op_cancel closes the connection within the loop turn. */
 	struct op op;
 	/* Each normalised event; it may cancel the stream. */
 	void (*on_event)(struct llm_stream *s, const struct llm_event *event);

@@ -17,6 +17,8 @@
 #include "base/mem.h"
 #include "net/resolver.h"
 
+#define SHORTAGE "this server has run out of descriptors or memory"
+
 enum { RECEIVE_BYTES = 4096, KEPT_CONNECTIONS = 2048, SMALL_BODY_BYTES = 4096 };
 
 struct http {
@@ -323,7 +325,7 @@ static bool is_our_lack(const struct transfer *t, CURLcode code)
 static const char *failure_of(const struct transfer *t, CURLcode code)
 {
 	if (is_our_lack(t, code))
-		return "this server has no descriptor left";
+		return SHORTAGE;
 	return t->error[0] ? t->error : curl_easy_strerror(code);
 }
 
@@ -383,7 +385,7 @@ static void on_resolved(struct op *op)
 	struct transfer *t = CONTAINER_OF(op, struct transfer, resolve.op);
 
 	if (op->err) {
-		end_transfer(t, op->err, "the provider's host name has no address");
+		end_transfer(t, op->err, op->err == -ERR_OVERLOADED ? SHORTAGE : "the provider's host name has no address");
 		return;
 	}
 	if (!pin_address(t) || curl_multi_add_handle(t->http->multi, t->easy) != CURLM_OK) {

@@ -22,7 +22,7 @@ enum { HTTP_CONTENT_TYPE_SIZE = 64 };
 /* One call; storage belongs to the caller, who may free it in op.done or after op_cancel. */
 struct http_call {
 	/* When the answer is complete. op.err: 0; -ERR_UPSTREAM (refused, reset, not HTTP, TLS not trusted);
-	 * -ERR_UPSTREAM_TIMEOUT (name or connection took longer than connect_ms); -ERR_OVERLOADED (we have no descriptor left). There is no deadline beyond connecting:
+	 * -ERR_UPSTREAM_TIMEOUT (name or connection took longer than connect_ms); -ERR_OVERLOADED (we have run out of descriptors). There is no deadline beyond connecting:
 	 * whoever streams knows better, and cancels. After op_cancel the connection is closed within this loop turn. */
 	struct op op;
 	/* Once, when the header is there; then for each piece of the body. They may cancel the call. */

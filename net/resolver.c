@@ -2,9 +2,11 @@
 #include "net/resolver.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 #include <uv.h>
 
 #include "base/clock.h"
@@ -15,7 +17,14 @@
 
 /* An address is fresh for KEEP_US; after that it is still given out, while another look-up is under way, so that a slow name server
  * holds up the first request to a name and no other. */
-enum { KEEP_US = 30000000, KEEP_STALE_US = 300000000, KEEP_FAILURE_US = 1000000, DEFAULT_DEADLINE_US = 5000000, MAX_NAMES = 256, TICK_MS = 100 };
+enum {
+	KEEP_US = 30000000,
+	KEEP_STALE_US = 300000000,
+	KEEP_FAILURE_US = 1000000,
+	DEFAULT_DEADLINE_US = 5000000,
+	MAX_NAMES = 256,
+	TICK_MS = 100
+};
 
 /* libuv lets name look-ups have half of its threads. */
 #define N_THREADS "8"
@@ -25,6 +34,7 @@ struct name {
 	struct list node; /* in resolver.names */
 	char host[RESOLVE_HOST_SIZE];
 	char addresses[RESOLVE_SIZE]; /* empty: the look-up failed */
+	bool shortage;                /* for want of a descriptor of ours */
 	uint64_t fresh_until_us, usable_until_us;
 	uv_getaddrinfo_t *request; /* owned by libuv while in flight */
 	struct resolver *resolver; /* NULL once the resolver is gone */
@@ -105,7 +115,7 @@ static void answer(struct resolve *r, const char *addresses, int err)
 
 static void answer_from(struct resolve *r, const struct name *n)
 {
-	answer(r, n->addresses, n->addresses[0] ? 0 : -ERR_UPSTREAM);
+	answer(r, n->addresses, n->addresses[0] ? 0 : n->shortage ? -ERR_OVERLOADED : -ERR_UPSTREAM);
 }
 
 /* The first few addresses: a name may have one that nobody listens on, localhost for instance. */
@@ -123,6 +133,17 @@ static void take_addresses(struct name *n, const struct addrinfo *found)
 	}
 }
 
+/* getaddrinfo gives many names to the failure of opening a file or a socket: is there a descriptor to be had? */
+static bool lacks_descriptors(void)
+{
+	int fd = dup(STDERR_FILENO);
+
+	if (fd < 0)
+		return err_is_shortage(errno);
+	close(fd);
+	return false;
+}
+
 static void take_answer(struct name *n, int status, const struct addrinfo *found)
 {
 	uint64_t now_us = clock_mono_us();
@@ -134,8 +155,10 @@ static void take_answer(struct name *n, int status, const struct addrinfo *found
 		n->usable_until_us = now_us + KEEP_STALE_US;
 		return;
 	}
-	n->fresh_until_us = now_us + KEEP_FAILURE_US;
-	log_warn(NULL, "name_not_found", "host", n->host, "error", status ? uv_err_name(status) : "EAI_NONAME", "known_until_now", (bool)!!n->addresses[0]);
+	n->shortage = lacks_descriptors();
+	n->fresh_until_us = n->shortage ? now_us : now_us + KEEP_FAILURE_US;
+	log_warn(NULL, "name_not_found", "host", n->host, "error", status ? uv_err_name(status) : "EAI_NONAME", "known_until_now",
+		 (bool)!!n->addresses[0]);
 }
 
 static void on_addresses(uv_getaddrinfo_t *request, int status, struct addrinfo *found)

@@ -25,5 +25,5 @@ struct resolve {
 };
 
 /* Looks host up (a numeric address is its own answer). Set r->op.done first; op.deadline_us 0 means five seconds.
- * op.err: -ERR_UPSTREAM if the name has no address, -ERR_UPSTREAM_TIMEOUT after the deadline. */
+ * op.err: -ERR_UPSTREAM if the name has no address, -ERR_OVERLOADED if we had no descriptor to look it up with, -ERR_UPSTREAM_TIMEOUT after the deadline. */
 void resolve_start(struct resolver *resolver, struct resolve *r, struct str host);

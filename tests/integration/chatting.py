@@ -4,6 +4,7 @@ An agent's model is a script (sim/README.md); the agents get short timeouts, so 
 """
 
 import asyncio
+import contextlib
 import functools
 import http.cookies
 import itertools
@@ -230,13 +231,31 @@ def literal(text):
     return "'" + text.replace("'", "''") + "'"
 
 
-def locked(stack, table, seconds):
-    """A thread that keeps others from a table for a while; returns once it is locked."""
-    thread = threading.Thread(target=stack.sql, args=(f"BEGIN; LOCK TABLE {table}; SELECT pg_sleep({seconds}); COMMIT",), kwargs={"superuser": True})
+def _lock(stack, table, wait):
+    thread = threading.Thread(target=stack.sql, args=(f"BEGIN; LOCK TABLE {table}; {wait}; COMMIT",), kwargs={"superuser": True})
     thread.start()
     wait_for(lambda: stack.sql_one(f"SELECT count(*) FROM pg_locks WHERE relation = {literal(table)}::regclass AND mode = 'AccessExclusiveLock' AND granted",
                                    superuser=True) == "1", 5, "the lock")
     return thread
+
+
+def locked(stack, table, seconds):
+    """A thread that keeps others from a table for a while; returns once it is locked."""
+    return _lock(stack, table, f"SELECT pg_sleep({seconds})")
+
+
+@contextlib.contextmanager
+def locked_until_released(stack, table):
+    """Others are kept from a table until what this gives is called, or the block is left; a minute at most."""
+    released = stack.dir / "released"
+    released.unlink(missing_ok=True)
+    thread = _lock(stack, table, "DO $$ BEGIN FOR i IN 1..3000 LOOP"
+                   f" EXIT WHEN (pg_stat_file({literal(str(released))}, true)).size IS NOT NULL; PERFORM pg_sleep(0.02); END LOOP; END $$")
+    try:
+        yield released.touch
+    finally:
+        released.touch()
+        thread.join()
 
 
 def rows(stack, query):

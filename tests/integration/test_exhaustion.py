@@ -53,7 +53,7 @@ def test_a_lack_of_descriptors_is_no_failure_of_the_provider(request):
             for _ in range(2):
                 status, headers, body = ask()
                 assert (status, body["code"], headers["retry-after"]) == (503, "OVERLOADED", ["1"]), body
-            assert {line["error"] for line in stack.logs("provider_call_failed")} == {"this server has no descriptor left"}
+            assert {line["error"] for line in stack.logs("provider_call_failed")} == {"this server has run out of descriptors or memory"}
             assert stack.stats()["requests"] == 0 and not stack.logs("breaker_opened")
             # Who has time is tried for again, and does not notice.
             lift = threading.Timer(0.5, limit_descriptors, (pid, 1024))

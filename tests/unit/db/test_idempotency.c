@@ -83,6 +83,7 @@ static int n_begun(struct world *w, int n, int *who)
 			*who = i;
 		} else {
 			assert_int_equal(t[i].err, -ERR_CONFLICT);
+			assert_false(t[i].w.found); /* what was reserved for it is to be given back */
 		}
 	}
 	return got;

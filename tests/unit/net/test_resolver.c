@@ -3,6 +3,7 @@
 #include "net/resolver.h"
 
 #include <pthread.h>
+#include <sys/resource.h>
 #include <uv.h>
 
 #include "base/clock.h"
@@ -151,6 +152,26 @@ static void finds_localhost(void **state)
 	TURN_UNTIL(w->loop, waiter.n_done);
 	assert_int_equal(waiter.err, 0);
 	assert_non_null(strstr(waiter.addresses, "127.0.0.1"));
+}
+
+static void says_that_the_lack_of_descriptors_is_its_own(void **state)
+{
+	struct world *w = *state;
+	struct waiter waiter;
+	struct rlimit before, none;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = before;
+	none.rlim_cur = 0;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	ask(w, &waiter, "localhost", 0);
+	TURN_UNTIL(w->loop, waiter.n_done);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_int_equal(waiter.err, -ERR_OVERLOADED);
+	/* and does not remember it */
+	ask(w, &waiter, "localhost", 0);
+	TURN_UNTIL(w->loop, waiter.n_done);
+	assert_int_equal(waiter.err, 0);
 }
 
 static void refuses_names_that_cannot_be(void **state)
@@ -409,6 +430,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, make_world, end_world)
 		T(answers_an_address_with_itself),
 		T(finds_localhost),
+		T(says_that_the_lack_of_descriptors_is_its_own),
 		T(refuses_names_that_cannot_be),
 		T(asks_once_for_many_waiters_and_remembers),
 		T(gives_an_old_answer_while_it_asks_again),
