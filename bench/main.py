@@ -11,7 +11,7 @@ def arguments():
     commands = parser.add_subparsers(dest="command", required=True, metavar="streams|completions|faults|soak")
     everything = commands.add_parser("all", help="every figure of bench/limits (this is what bench/run does without a word)")
     everything.add_argument("--quick", action="store_true", help="smaller loads, about a minute; figures then are a hint only")
-    everything.add_argument("--only", metavar="SCENARIO", action="append", help="memory, ramp, burst, crowd, plain, token, agents, outage or pages; may be repeated")
+    everything.add_argument("--only", metavar="SCENARIO", action="append", help="memory, ramp, burst, past, crowd, plain, token, agents, outage or pages; may be repeated")
     streams = commands.add_parser("streams", help="streams of one shape")
     streams.add_argument("--n", type=int, default=1000)
     streams.add_argument("--ramp-ms", type=int, default=1000, help="0: one burst")
@@ -76,7 +76,7 @@ def measure(args):
     else:
         rounds = [s for s in m.everything(args.quick) if not args.only or s.name in args.only]
         if not rounds:
-            raise SystemExit("bench: there is no such scenario; --only knows memory, ramp, burst, crowd, plain, token, agents, outage and pages")
+            raise SystemExit("bench: there is no such scenario; --only knows memory, ramp, burst, past, crowd, plain, token, agents, outage and pages")
 
     def work(rig):
         about, results = rig.about(), {}

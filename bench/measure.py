@@ -3,6 +3,7 @@
 import concurrent.futures
 import contextlib
 import http.client
+import json
 import random
 import re
 import shutil
@@ -35,24 +36,26 @@ def add_stream_agent(name, tokens, gap_ms):
 
 
 class Streams:
-    """N streams, opened over ramp_ms (0: at once), beside the provider alone and the floor."""
+    """N streams, opened over ramp_ms (0: at once), beside the provider alone and the floor. past: each goes on in a session of its own."""
 
-    def __init__(self, name, n, ramp_ms, tokens, gap_ms, rounds=1, systems=("provider", "floor", "ours"), memory=False):
+    def __init__(self, name, n, ramp_ms, tokens, gap_ms, rounds=1, systems=("provider", "floor", "ours"), memory=False, past=False):
         self.name, self.n, self.ramp_ms, self.tokens, self.gap_ms = name, n, ramp_ms, tokens, gap_ms
-        self.rounds, self.systems, self.memory = rounds, systems, memory
+        self.rounds, self.systems, self.memory, self.past = rounds, systems, memory, past
         self.model, self.ideal_ms = stream_model(tokens, gap_ms)
         add_stream_agent(name, tokens, gap_ms)
 
     @property
     def title(self):
         opened = f"opened over {self.ramp_ms / 1000:g} s" if self.ramp_ms else "opened in one burst"
-        return f"{self.n} streams of {self.tokens} tokens, {self.gap_ms} ms apart, {opened}"
+        return f"{self.n} streams of {self.tokens} tokens, {self.gap_ms} ms apart, {opened}" + (", in sessions that have a past" if self.past else "")
 
     def measure(self, rig):
         rig.renew_pool()
         rig.warm_up()
         responders = rig.stack.responders()
         idle_kb = {pid: pss_kb(pid) for pid in responders.values()}
+        if self.past:
+            self.one_run(rig, "ours", idle_kb)
         rounds = [self.one_round(rig, idle_kb) for _ in range(self.rounds)]
         figures = median_figures([figures for _, figures in rounds])
         figures["added_first_p99_ms_of_rounds"] = [of_round["added_first_p99_ms"] for _, of_round in rounds]
@@ -83,6 +86,9 @@ class Streams:
         """One system's report, with the CPU that each part took for a token."""
         port = {"provider": rig.sim_port, "floor": rig.floor_port, "ours": rig.stack.port}[system]
         whom = ["--agent", self.name, *rig.as_users] if system == "ours" else ["--kind", "openai", "--agent", self.model]
+        if system == "ours" and self.past:
+            question = {"agentId": "@a@", "stream": True, "chatId": f"{self.name}-@i@", "messages": [{"role": "user", "content": "Question @i@"}]}
+            whom += ["--body", json.dumps(question)]
         lasts_s = (self.ramp_ms + self.tokens * self.gap_ms) / 1000
         sampler = DatabaseSampler(rig) if system == "ours" else None
         pids = rig.pids()
@@ -412,9 +418,10 @@ def everything(quick):
     """The scenarios of bench/run."""
     if quick:
         return [Streams("memory", 200, 500, 4, 1000, systems=("ours",), memory=True), Streams("ramp", 200, 200, 20, 50),
-                Streams("burst", 200, 0, 20, 50), Streams("crowd", 1000, 1000, 5, 1000, systems=("floor", "ours"), memory=True), Completions(64, 3), TokenCheck(500),
+                Streams("burst", 200, 0, 20, 50), Streams("past", 200, 200, 20, 50, past=True),
+                Streams("crowd", 1000, 1000, 5, 1000, systems=("floor", "ours"), memory=True), Completions(64, 3), TokenCheck(500),
                 CachedList(64, 2, rounds=1), Outage(5)]
     return [Streams("memory", 1000, 2000, 10, 1000, systems=("ours",), memory=True), Streams("ramp", 1000, 1000, 20, 50, rounds=3),
-            Streams("burst", 1000, 0, 20, 50, rounds=3),
+            Streams("burst", 1000, 0, 20, 50, rounds=3), Streams("past", 1000, 1000, 20, 50, rounds=3, past=True),
             Streams("crowd", 5000, 4000, 15, 1000, systems=("floor", "ours"), memory=True), Completions(64, 10), TokenCheck(2000), CachedList(64, 5),
             Outage(60), Pages(16, 8)]
