@@ -34,9 +34,13 @@ static void conn_move(struct pool_conn *c, enum conn_state state)
 	struct pool *pool = c->pool;
 
 	pool->n_conns[c->state]--;
+	if (c->state == CONN_ACTIVE && c->heavy)
+		pool->n_heavy--;
 	list_remove(&c->node);
 	c->state = state;
 	pool->n_conns[state]++;
+	if (state == CONN_ACTIVE && c->heavy)
+		pool->n_heavy++;
 	if (state == CONN_IDLE)
 		list_push_front(&pool->conns[state], &c->node);
 	else
@@ -139,6 +143,7 @@ void conns_run(struct pool *pool, struct query *q)
 	q->conn = c;
 	c->q = q;
 	c->stmt = q->stmt;
+	c->heavy = q->heavy;
 	c->repeated = false;
 	conn_move(c, CONN_ACTIVE);
 	conn_send(c, pool->conf->db_prepared);
@@ -175,7 +180,8 @@ static void measure(struct pool_conn *c)
 
 	c->pool->last_latency_us = took_us;
 	if (slow_ms > 0 && took_us >= (uint64_t)slow_ms * 1000)
-		log_warn(NULL, "slow_statement", "statement", c->stmt->name, "took_ms", took_us / 1000, "waiting", c->pool->n_waiting);
+		log_warn(NULL, "slow_statement", "statement", c->stmt->name, "took_ms", took_us / 1000, "waiting",
+			 pool_stats(c->pool).waiting);
 }
 
 /* Plans go stale when the schema changes. The statement has failed as a whole, so it may be sent again, this time unnamed; the
@@ -269,10 +275,10 @@ static void on_address(struct op *op)
  * a long one is not helped by many at once. */
 static bool worth_another(const struct pool *pool)
 {
-	const struct query *first = CONTAINER_OF(pool->waiting.next, struct query, node);
+	const struct query *first = pool_next(pool);
 	uint64_t now_us = clock_mono_us();
 
-	return now_us >= first->started_us + GROW_AFTER_US && now_us >= pool->grown_us + GROW_AGAIN_US;
+	return first && now_us >= first->started_us + GROW_AFTER_US && now_us >= pool->grown_us + GROW_AGAIN_US;
 }
 
 bool conns_should_grow(const struct pool *pool)
@@ -281,7 +287,7 @@ bool conns_should_grow(const struct pool *pool)
 
 	if (pool->backing_off || total >= pool->max || connecting >= (pool->failing ? 1 : MAX_CONNECTING))
 		return false;
-	return total < pool->min || total == 0 || (pool->n_waiting > connecting && worth_another(pool));
+	return total < pool->min || total == 0 || (pool_n_ready(pool) > connecting && worth_another(pool));
 }
 
 void conns_grow(struct pool *pool)

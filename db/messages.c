@@ -138,7 +138,7 @@ void messages_export(struct pool *pool, struct query *q, struct str user_id, str
 	query_text(q, after_id);
 	query_int(q, limit);
 	query_int(q, max_bytes);
-	query_start(pool, q, &export_messages);
+	query_start_heavy(pool, q, &export_messages);
 }
 
 struct message_row messages_exported(const struct query *q, size_t i)

@@ -11,7 +11,7 @@
 #include "base/mem.h"
 #include "db/pool_inside.h"
 
-enum { TICK_MS = 100, IDLE_TICK_MS = 1000, RETRY_MS = 100, RETRY_MAX_MS = 3000 };
+enum { TICK_MS = 100, IDLE_TICK_MS = 1000, RETRY_MS = 100, RETRY_MAX_MS = 3000, HEAVY_PART = 8 };
 
 /* The end of the loop's turn: no frame above holds a connection or a query. */
 static void tell(struct defer *d)
@@ -39,15 +39,59 @@ void pool_defer_tell(struct pool *pool)
 	loop_defer(pool->loop, &pool->tell, tell);
 }
 
+static enum lane lane_of(const struct query *q)
+{
+	return q->heavy ? LANE_HEAVY : LANE_QUICK;
+}
+
+static struct query *first_in(const struct pool *pool, enum lane lane)
+{
+	return pool->n_waiting[lane] ? CONTAINER_OF(pool->waiting[lane].next, struct query, node) : NULL;
+}
+
+static size_t all_waiting(const struct pool *pool)
+{
+	return pool->n_waiting[LANE_QUICK] + pool->n_waiting[LANE_HEAVY];
+}
+
+static size_t room_for_heavy(const struct pool *pool)
+{
+	size_t share = pool->max / HEAVY_PART ? pool->max / HEAVY_PART : 1;
+
+	return share > pool->n_heavy ? share - pool->n_heavy : 0;
+}
+
+struct query *pool_next(const struct pool *pool)
+{
+	struct query *quick = first_in(pool, LANE_QUICK), *heavy = room_for_heavy(pool) ? first_in(pool, LANE_HEAVY) : NULL;
+
+	if (quick && heavy)
+		return quick->number < heavy->number ? quick : heavy;
+	return quick ? quick : heavy;
+}
+
+size_t pool_n_ready(const struct pool *pool)
+{
+	size_t room = room_for_heavy(pool), heavy = pool->n_waiting[LANE_HEAVY];
+
+	return pool->n_waiting[LANE_QUICK] + (heavy < room ? heavy : room);
+}
+
+/* It waits no longer. */
+static void leave_lane(struct query *q)
+{
+	list_remove(&q->node);
+	q->pool->n_waiting[lane_of(q)]--;
+}
+
 void pool_end_query(struct query *q, int err)
 {
 	struct pool *pool = q->pool;
 
 	if (q->state == QUERY_WAITING)
-		pool->n_waiting--;
+		leave_lane(q);
 	if (err != 0 && err != -ERR_CONFLICT)
 		pool->n_failed++;
-	list_remove(&q->node);
 	q->conn = NULL;
 	q->state = QUERY_FINISHED;
 	q->op.err = err;
@@ -57,13 +101,14 @@ void pool_end_query(struct query *q, int err)
 
 void pool_fail_waiting(struct pool *pool)
 {
-	while (!list_empty(&pool->waiting))
-		pool_end_query(CONTAINER_OF(pool->waiting.next, struct query, node), -ERR_DB_UNAVAILABLE);
+	for (enum lane lane = 0; lane < N_LANES; lane++)
+		while (pool->n_waiting[lane])
+			pool_end_query(first_in(pool, lane), -ERR_DB_UNAVAILABLE);
 }
 
 static void need_tick(struct pool *pool)
 {
-	bool hurry = pool->n_waiting || pool->n_conns[CONN_ACTIVE] || conns_connecting(pool);
+	bool hurry = all_waiting(pool) || pool->n_conns[CONN_ACTIVE] || conns_connecting(pool);
 	bool spare = conns_established(pool) > pool->min || pool->swollen;
 	unsigned tick_ms = hurry ? TICK_MS : spare ? IDLE_TICK_MS : 0;
 
@@ -75,10 +120,10 @@ static void need_tick(struct pool *pool)
 
 void pool_serve(struct pool *pool)
 {
-	while (pool->n_waiting && pool->n_conns[CONN_IDLE]) {
-		struct query *q = CONTAINER_OF(list_pop(&pool->waiting), struct query, node);
+	struct query *q;
 
-		pool->n_waiting--;
+	while (pool->n_conns[CONN_IDLE] && (q = pool_next(pool))) {
+		leave_lane(q);
 		q->state = QUERY_RUNNING;
 		q->was_sent = true;
 		conns_run(pool, q);
@@ -93,19 +138,21 @@ static void query_cancel(struct op *op)
 	struct query *q = CONTAINER_OF(op, struct query, op);
 
 	if (q->state == QUERY_WAITING)
-		q->pool->n_waiting--;
-	if (q->state == QUERY_RUNNING)
+		leave_lane(q);
+	else if (q->state == QUERY_RUNNING)
 		conns_detach(q);
-	list_remove(&q->node);
+	else
+		list_remove(&q->node);
 	q->state = QUERY_UNSENT;
 }
 
-void query_start(struct pool *pool, struct query *q, const struct statement *stmt)
+static void start(struct pool *pool, struct query *q, const struct statement *stmt, bool heavy)
 {
 	assert(q->state == QUERY_UNSENT && !q->result && q->op.done && q->n_params == stmt->n_params);
-	pool->n_queries++;
+	q->number = ++pool->n_queries;
 	q->pool = pool;
 	q->stmt = stmt;
+	q->heavy = heavy;
 	q->sqlstate[0] = '\0';
 	q->was_sent = false;
 	q->op.cancel = query_cancel;
@@ -115,27 +162,45 @@ void query_start(struct pool *pool, struct query *q, const struct statement *stm
 		pool_end_query(q, -ERR_VALIDATION);
 	} else if (pool->failing && conns_established(pool) == 0) {
 		pool_end_query(q, -ERR_DB_UNAVAILABLE);
-	} else if (pool->n_waiting >= POOL_MAX_WAITING) {
+	} else if (all_waiting(pool) >= POOL_MAX_WAITING) {
 		pool_end_query(q, -ERR_OVERLOADED);
 	} else {
 		q->state = QUERY_WAITING;
-		list_push(&pool->waiting, &q->node);
-		pool->n_waiting++;
+		list_push(&pool->waiting[lane_of(q)], &q->node);
+		pool->n_waiting[lane_of(q)]++;
 		pool_serve(pool);
 	}
 }
 
-static void expire_queries(struct pool *pool, uint64_t now_us)
+void query_start(struct pool *pool, struct query *q, const struct statement *stmt)
+{
+	start(pool, q, stmt, false);
+}
+
+void query_start_heavy(struct pool *pool, struct query *q, const struct statement *stmt)
+{
+	start(pool, q, stmt, true);
+}
+
+static void expire_waiting(struct list *waiting, uint64_t now_us)
 {
 	struct list *l, *next;
 
-	for (l = pool->waiting.next; l != &pool->waiting; l = next) {
+	for (l = waiting->next; l != waiting; l = next) {
 		struct query *q = CONTAINER_OF(l, struct query, node);
 
 		next = l->next;
 		if (q->give_up_us <= now_us)
 			pool_end_query(q, -ERR_DB_UNAVAILABLE);
 	}
+}
+
+static void expire_queries(struct pool *pool, uint64_t now_us)
+{
+	struct list *l;
+
+	for (enum lane lane = 0; lane < N_LANES; lane++)
+		expire_waiting(&pool->waiting[lane], now_us);
 	for (l = pool->conns[CONN_ACTIVE].next; l != &pool->conns[CONN_ACTIVE]; l = l->next) {
 		struct query *q = CONTAINER_OF(l, struct pool_conn, node)->q;
 
@@ -179,7 +244,8 @@ struct pool *pool_new(struct loop *loop, struct resolver *resolver, const struct
 	pool->backoff = (struct backoff){.base_ms = RETRY_MS, .max_ms = RETRY_MAX_MS};
 	for (size_t i = 0; i < N_CONN_STATES; i++)
 		list_init(&pool->conns[i]);
-	list_init(&pool->waiting);
+	for (enum lane lane = 0; lane < N_LANES; lane++)
+		list_init(&pool->waiting[lane]);
 	list_init(&pool->finished);
 	timer_init(&pool->tick, loop, on_tick, pool);
 	timer_init(&pool->retry, loop, on_retry, pool);
@@ -192,7 +258,7 @@ void pool_free(struct pool *pool)
 	if (!pool)
 		return;
 	conns_free_all(pool);
-	assert(list_empty(&pool->waiting) && list_empty(&pool->finished));
+	assert(all_waiting(pool) == 0 && list_empty(&pool->finished));
 	defer_cancel(&pool->tell);
 	timer_fini(&pool->tick);
 	timer_fini(&pool->retry);
@@ -214,7 +280,7 @@ struct pool_stats pool_stats(const struct pool *pool)
 	return (struct pool_stats){
 		.active = pool->n_conns[CONN_ACTIVE],
 		.idle = pool->n_conns[CONN_IDLE],
-		.waiting = pool->n_waiting,
+		.waiting = all_waiting(pool),
 		.connecting = conns_connecting(pool),
 		.max = pool->max,
 		.reachable = pool->reached == REACHABLE,

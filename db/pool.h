@@ -28,13 +28,16 @@ void pool_shrink(struct pool *pool, size_t max);
  *   -ERR_INTERNAL         any other error of PostgreSQL; it has been logged, see query_sqlstate
  * op_cancel of a waiting query removes it; a running one is detached: its statement may still happen. */
 void query_start(struct pool *pool, struct query *q, const struct statement *stmt);
+/* The same for what is long by its nature. All of these together get at most an eighth of the pool's connections, and at least one: a
+ * crowd of them keeps nobody else waiting, and is itself served sooner by few connections than by many. */
+void query_start_heavy(struct pool *pool, struct query *q, const struct statement *stmt);
 
 enum { POOL_MAX_WAITING = 10000, POOL_MAX_LISTENERS = 4 };
 
 struct pool_stats {
 	size_t active, idle, waiting, connecting, max;
-	bool reachable; /* the last attempt to connect succeeded */
-	bool away;      /* it failed; neither: there was none yet */
+	bool reachable;               /* the last attempt to connect succeeded */
+	bool away;                    /* it failed; neither: there was none yet */
 	uint64_t n_queries, n_failed; /* ended with any error but -ERR_CONFLICT */
 	uint64_t last_latency_us;     /* of one statement, from being sent to its last row */
 };

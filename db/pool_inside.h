@@ -15,6 +15,9 @@ enum conn_state {
 	N_CONN_STATES
 };
 
+/* Where a query waits. */
+enum lane { LANE_QUICK, LANE_HEAVY, N_LANES };
+
 struct pool_conn {
 	struct pool *pool; /* borrowed */
 	struct list node;  /* in pool.conns[state] */
@@ -25,6 +28,7 @@ struct pool_conn {
 	struct query *q;              /* borrowed, while active; NULL: the waiter has gone */
 	const struct statement *stmt; /* borrowed, while active */
 	uint64_t sent_us;
+	bool heavy;    /* this statement is, while active */
 	bool worn;     /* not to be used again after this statement */
 	bool repeated; /* this statement was sent a second time, unnamed */
 };
@@ -38,8 +42,9 @@ struct pool {
 	uint64_t grown_us; /* when a connection was begun last */
 	struct list conns[N_CONN_STATES];
 	size_t n_conns[N_CONN_STATES];
-	struct list waiting, finished; /* queries, borrowed */
-	size_t n_waiting;
+	struct list waiting[N_LANES], finished; /* queries, borrowed */
+	size_t n_waiting[N_LANES];
+	size_t n_heavy;    /* active connections with something heavy */
 	struct defer tell; /* to those in finished, and to listeners */
 	struct timer tick; /* deadlines */
 	unsigned tick_ms;  /* 0: the tick is not running */
@@ -62,6 +67,10 @@ struct pool {
 
 /* After every change: whoever waits gets what is free, what is missing is opened, deadlines are watched. */
 void pool_serve(struct pool *pool);
+/* Who is next of those that may have a connection now; NULL if there is nobody. */
+struct query *pool_next(const struct pool *pool);
+/* How many may: heavy ones beyond their share are not helped by another connection. */
+size_t pool_n_ready(const struct pool *pool);
 /* The only way out of the pool for a query: done is called at the end of the loop's turn. */
 void pool_end_query(struct query *q, int err);
 /* Whoever waits for a connection is told that there will be none. */

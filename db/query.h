@@ -21,7 +21,7 @@ enum query_kind { QUERY_NULL, QUERY_TEXT, QUERY_INT, QUERY_BOOL };
 
 enum query_state {
 	QUERY_UNSENT,   /* being filled, or over: nobody waits */
-	QUERY_WAITING,  /* in pool.waiting, for a connection */
+	QUERY_WAITING,  /* in a list of pool.waiting, for a connection */
 	QUERY_RUNNING,  /* with q->conn */
 	QUERY_FINISHED, /* in pool.finished: done is about to be called */
 };
@@ -34,10 +34,12 @@ struct query {
 	struct pool *pool;            /* borrowed, while not unsent */
 	struct pool_conn *conn;       /* borrowed, while running */
 	struct list node;
+	uint64_t number;                 /* among all of the pool, in the order they came */
 	uint64_t started_us, give_up_us; /* while waiting */
 	enum query_state state;
 	char sqlstate[QUERY_SQLSTATE_SIZE];
 	bool unsendable; /* a text holds a NUL byte */
+	bool heavy;      /* see query_start_heavy */
 	bool was_sent;   /* it had a connection: an error does not prove that it has not happened */
 	uint8_t n_params, kinds[QUERY_MAX_PARAMS];
 	union query_value {

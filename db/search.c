@@ -23,10 +23,11 @@ void search_index(struct pool *pool, struct query *q, int64_t max)
 #define UPDATED_AT SQL_ISO("s.updated_at")
 #define CREATED_AT SQL_ISO("m.created_at")
 
-/* Slices are asked one after the other, the newest first, until there are 100 candidates: what is common costs little more than what is
- * rare. OFFSET 0 keeps each step where it is: no plan may begin with the sessions. A short text that matches is better than a long one, a
- * title better than a message, more matches and younger ones are better. Sessions are looked at one by one only where some of the owner's
- * are not to be found; a slice has nobody else's. Texts come whole: only the best five sessions have up to three. */
+/* Slices are asked one after the other, the newest first, until there are three candidates for each session that is wanted: what is
+ * common costs little more than what is rare. OFFSET 0 keeps each step where it is: no plan may begin with the sessions. A short text that
+ * matches is better than a long one, a title better than a message, more matches and younger ones are better. Sessions are looked at one
+ * by one only where some of the owner's are not to be found; a slice has nobody else's. Texts come whole: only the best five sessions
+ * have up to three. */
 static const struct statement find = {
 	"search",
 	"WITH asked AS MATERIALIZED (SELECT *, $4::text IS NOT NULL OR (SELECT"
@@ -48,7 +49,7 @@ static const struct statement find = {
 	"    WHERE o.session_id = w.session_id AND (o.agent_id IS NULL OR NOT $5::jsonb ? o.agent_id)))"
 	"   AND (a.exact OR search_holds(coalesce(w.title, (SELECT content FROM chat_messages m WHERE m.id = w.id)),"
 	"    a.runs, a.phrases))"
-	"  ) e LIMIT 100"
+	"  ) e LIMIT 3 * $3::integer"
 	"), best AS MATERIALIZED ("
 	"  SELECT *, row_number() OVER (ORDER BY score DESC, newest DESC) AS place FROM ("
 	"   SELECT session_id, max(ended_at) AS newest, max(score) + ln(count(*)::float8) / 4"
@@ -74,7 +75,7 @@ void search_start(struct pool *pool, struct query *q, const struct search *searc
 	query_int(q, search->limit);
 	query_text_or_null(q, search->agent_id);
 	query_text_or_null(q, search->agents);
-	query_start(pool, q, &find);
+	query_start_heavy(pool, q, &find);
 }
 
 bool search_has_words(const struct query *q)

@@ -76,15 +76,16 @@ const char *const usage_status_names[N_USAGE_STATUSES] = {
 	[USAGE_INTERRUPTED] = "interrupted", [USAGE_FAILED] = "failed",
 };
 
-static void ask(struct pool *pool, struct query *q, const struct statement *stmt, int64_t n)
-{
-	query_int(q, n);
-	query_start(pool, q, stmt);
-}
-
 void usage_count(struct pool *pool, struct query *q, int64_t max)
 {
-	ask(pool, q, &count_usage, max);
+	query_int(q, max);
+	query_start(pool, q, &count_usage);
+}
+
+static void ask(struct pool *pool, struct query *q, const struct statement *stmt, int64_t days)
+{
+	query_int(q, days);
+	query_start_heavy(pool, q, stmt);
 }
 
 void usage_overview(struct pool *pool, struct query *q, int64_t days)
@@ -104,7 +105,7 @@ void usage_agents(struct pool *pool, struct query *q, int64_t days)
 
 void usage_stats(struct pool *pool, struct query *q)
 {
-	query_start(pool, q, &sum_stats);
+	query_start_heavy(pool, q, &sum_stats);
 }
 
 struct usage usage_sums(const struct query *q, size_t row)

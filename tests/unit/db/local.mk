@@ -1,4 +1,4 @@
-check_PROGRAMS += tests/unit/db/test_pool tests/unit/db/test_pool_faults tests/unit/db/test_sqlstate tests/unit/db/test_turn_writes \
+check_PROGRAMS += tests/unit/db/test_pool tests/unit/db/test_pool_faults tests/unit/db/test_pool_heavy tests/unit/db/test_sqlstate tests/unit/db/test_turn_writes \
 	tests/unit/db/test_users tests/unit/db/test_logins tests/unit/db/test_login_races tests/unit/db/test_refresh \
 	tests/unit/db/test_keys tests/unit/db/test_credentials tests/unit/db/test_audit tests/unit/db/test_retention \
 	tests/unit/db/test_changes tests/unit/db/test_budgets tests/unit/db/test_plans tests/unit/db/test_usage \
@@ -16,6 +16,10 @@ tests_unit_db_test_pool_LDADD = $(db_test_libs)
 tests_unit_db_test_pool_faults_SOURCES = tests/unit/db/test_pool_faults.c $(db_test_world)
 tests_unit_db_test_pool_faults_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_db_test_pool_faults_LDADD = $(db_test_libs)
+
+tests_unit_db_test_pool_heavy_SOURCES = tests/unit/db/test_pool_heavy.c $(db_test_world)
+tests_unit_db_test_pool_heavy_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_db_test_pool_heavy_LDADD = $(db_test_libs)
 
 tests_unit_db_test_sqlstate_SOURCES = tests/unit/db/test_sqlstate.c
 tests_unit_db_test_sqlstate_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)

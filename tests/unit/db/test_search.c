@@ -81,10 +81,12 @@ static void a_query_has_the_words_of_texts(void **state)
 	world_pool(w, 1, 1);
 	assert_true(asks(w, "'running 机器'", "wanted = E'''\\x02run'' & ''\\x02机器''' AND exact"));
 	assert_true(asks(w, "'猫'", "wanted = E'''\\x02猫'':*' AND exact"));
-	assert_true(asks(w, "'机器学'", "wanted = E'''\\x02器学'' & ''\\x02机器''' AND NOT exact AND runs = '{机器学}'"));
+	assert_true(asks(w, "'机器学'", "wanted = E'''\\x02机器'' & ''\\x02器学''' AND NOT exact AND runs = '{机器学}'"));
 	assert_true(asks(w, "'\"machine learning\" x'", "phrases = '{\" machine learning \"}' AND NOT exact"));
 	assert_true(asks(w, "'“用Python”'", "phrases = '{\"用 python \"}'"));
 	assert_true(asks(w, "'\"open'", "phrases = '{}' AND exact"));
+	assert_true(asks(w, "'run 日本 running 日本 日'",
+			 "wanted = E'''\\x02run'' & ''\\x02日本'' & ''\\x02日'':*' AND exact AND stems = '{run}'"));
 	assert_true(asks(w, "E'\\x02 '' \\\\ & | ! ( ) : * <->'", "wanted IS NULL"));
 	assert_true(asks(w, "repeat('[', 200)", "wanted IS NULL"));
 }
