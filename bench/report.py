@@ -111,6 +111,9 @@ def say_rates(result):
                      *(number(cpu[part]) for part in ("responder", "nginx", "postgres", "load"))])
     print(table(rows))
     figures = result["figures"]
+    if "search_any_p99_ms" in figures:
+        p99s = {what: [number(one[what]["whole_ms"]["p99"]) for one in result["rates"]] for what in ("search_any", "search_rare")}
+        print("  p99 of the rounds, in order, PostgreSQL's buffers filling in the first: " + "; ".join(f"{what} {', '.join(of)} ms" for what, of in p99s.items()))
     if "against_constant" in figures:
         print(f"  the list reaches {figures['against_constant'] * 100:.0f} % of a constant answer, {figures['against_counted'] * 100:.0f} % of one that is "
               f"counted in Redis, too; {figures['hit_rate'] * 100:.2f} % of its answers were copies")

@@ -18,10 +18,11 @@ INSERT INTO chat_sessions (id, user_id, anonymous, name, agent_id, title, messag
 	SELECT gen_random_uuid(), ('00000000-0000-7000-8000-0000000000' || lpad((CASE WHEN i <= 10000 THEN 0 ELSE 1 + i % 10 END)::text, 2, '0'))::uuid, false,
 	'bench-' || i, 'bench', (SELECT left(t, 30) FROM sentence WHERE n = i % 20000), 10, now() - make_interval(mins => 20000 - i % 10000),
 	now() - make_interval(mins => 20000 - i % 10000) FROM generate_series(1, 20000) i;
+-- Each message draws sentences of its own: what is drawn depends on the session too, or PostgreSQL may draw once for each k and use it for all.
 INSERT INTO chat_messages (id, session_id, role, content, status, agent_id, created_at, ended_at)
 	SELECT gen_random_uuid(), s.id, CASE WHEN k % 2 = 1 THEN 'user' ELSE 'assistant' END, x.t || ' rare' || substr(s.name, 7) || 'x' || k,
 	'complete', 'bench', s.created_at + make_interval(secs => k), s.created_at + make_interval(secs => k)
 	FROM chat_sessions s, generate_series(1, 10) k, LATERAL (SELECT string_agg(w.t, '') AS t
-		FROM (SELECT floor(random() * 20000)::integer AS n FROM generate_series(1, CASE WHEN k % 2 = 1 THEN 2 ELSE 10 END)) r JOIN sentence w USING (n)) x
+		FROM (SELECT floor(random() * 20000)::integer AS n FROM generate_series(1, CASE WHEN k % 2 = 1 THEN 2 ELSE 10 END + 0 * s.message_count)) r JOIN sentence w USING (n)) x
 	WHERE s.agent_id = 'bench';
 ANALYZE chat_sessions, chat_messages;
